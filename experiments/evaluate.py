@@ -1,0 +1,65 @@
+"""Evaluate a run's newest policy again and draw an episode: ``python experiments/evaluate.py run=RUN_FOLDER``."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import numpy as np
+
+import rlx
+from rlx import cli
+from rlx.envs import render
+from rlx.loggers.jsonl import read_rows
+from rlx.runner.evaluate import record
+from rlx.runner.population import evaluation_keys
+from rlx.types import hyper
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What to evaluate and draw."""
+
+    run: str = hyper("", "the run's folder")
+    num_episodes: int | None = hyper(None, "episodes a member; as the run did if null", within="[1, inf)")
+    mode: str | None = hyper(None, "how the policy acts; as the run did if null", choices=("greedy", "sample"))
+    draw: bool = hyper(True, "draw an episode of one member into RUN_FOLDER/episodes")
+    member: int = hyper(0, "member whose episode is drawn", within="[0, inf)")
+
+
+def evaluate(words: list[str]) -> None:
+    """Print each member's return, say whether it equals the logged one, and draw an episode."""
+    settings = cli.parse_settings(words, Settings)
+    if not settings.run:
+        raise rlx.ConfigurationError("name the run: run=RUN_FOLDER")
+    trained = rlx.load(settings.run)
+    if settings.member >= trained.settings.num_seeds:
+        raise rlx.ConfigurationError(f"member={settings.member}: the run has {trained.settings.num_seeds} member(s), from 0")
+    returns = np.asarray(rlx.evaluate(trained, num_episodes=settings.num_episodes, mode=settings.mode).returns)
+    print(f"step {trained.step}, {returns.shape[1]} episodes a member")
+    for seed, values in zip(trained.settings.seeds, returns, strict=True):
+        print(f"  seed {seed}: return {values.mean():.4g} ± {values.std():.3g}")
+    if settings.num_episodes is None and settings.mode is None:
+        rows = [row for row in read_rows(Path(settings.run) / "metrics.jsonl") if row["step"] == trained.step]
+        same = [row["evaluation/returns"] for row in rows] == returns.tolist()
+        print("equal to the logged evaluation, bit for bit" if same else "NOT equal to the logged evaluation")
+    if settings.draw:
+        print(f"episode drawn in {draw(trained, settings.member)}")
+
+
+def draw(trained: rlx.verbs.Trained, member: int) -> Path:
+    """Draw the first episode of ``member``'s evaluation policy; an HTML viewer for Brax, a GIF elsewhere."""
+    agent, state = jax.tree.map(lambda x: x[member], (trained.agents, trained.state))
+    key = evaluation_keys(trained.settings.seeds, trained.step)[member]
+    states, rewards = record(agent, trained.env, state, key, trained.settings.eval_mode)
+    suffix = "html" if trained.env.name.startswith("brax/") else "gif"
+    path = trained.folder / "episodes" / f"seed{trained.settings.seeds[member]}-step{trained.step}.{suffix}"
+    path.parent.mkdir(exist_ok=True)
+    if suffix == "html":
+        render.render_html(trained.env, states, path)
+    else:
+        render.render_gif(trained.env, states, rewards, path)
+    return path
+
+
+if __name__ == "__main__":
+    cli.main(evaluate, lambda: f"{__doc__}\n\n{cli.describe(Settings)}")

@@ -1,0 +1,23 @@
+"""Train an agent in an environment: ``python experiments/train.py agent=ppo env=brax/halfcheetah num_seeds=4``."""
+
+import rlx
+from rlx import cli
+
+
+def train(words: list[str]) -> None:
+    """Start a run from overrides, or go on with one (``resume=RUN_FOLDER``)."""
+    resume = [word.removeprefix("resume=") for word in words if word.startswith("resume=")]
+    if resume:
+        if len(words) > 1:
+            raise rlx.ConfigurationError("resume=RUN_FOLDER stands alone: a run goes on with the settings it began with")
+        trained = rlx.resume(resume[0])
+    else:
+        config = cli.compose_config(words)
+        env = rlx.make_env(**config.env)
+        trained = rlx.train(rlx.make_agent(spec=env, **config.agent), env, **config.run)
+    if not trained.finished:
+        raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    cli.main(train, cli.train_help)

@@ -1,0 +1,52 @@
+"""rlx: reinforcement-learning research in JAX.
+
+The verbs: ``make_env``, ``make_agent``, ``train``, ``resume``, ``load``, ``evaluate``; ``agents()`` and
+``environments()`` list the names they take.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from rlx.devices import use_all_cores, use_compilation_cache
+
+if TYPE_CHECKING:
+    from rlx.build import make_agent
+    from rlx.envs.api import make_env
+    from rlx.registry import agents, environments
+    from rlx.types import ConfigurationError
+    from rlx.verbs import evaluate, load, resume, train
+
+__all__ = [
+    "ConfigurationError",
+    "agents",
+    "environments",
+    "evaluate",
+    "load",
+    "make_agent",
+    "make_env",
+    "resume",
+    "train",
+]
+
+# Imported when first used: a room on its own need not load all the others.
+_HOMES = {
+    "ConfigurationError": "rlx.types",
+    "agents": "rlx.registry",
+    "environments": "rlx.registry",
+    "make_agent": "rlx.build",
+    "make_env": "rlx.envs.api",
+    "evaluate": "rlx.verbs",
+    "load": "rlx.verbs",
+    "resume": "rlx.verbs",
+    "train": "rlx.verbs",
+}
+
+# Here, since both settings are read when JAX first starts.
+use_all_cores()
+use_compilation_cache()
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'rlx' has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""One file an agent; each reads top to bottom beside its paper."""

@@ -1,0 +1,198 @@
+"""Deep Q-networks: Mnih et al. 2015, with double targets (van Hasselt et al. 2016), dueling heads (Wang et al.
+2016) and n-step returns as options.
+
+One learning event: every environment takes ``rollout_length`` steps, the transitions enter the replay, and once
+``learning_starts`` steps have been taken ``num_updates`` minibatches are drawn from it.
+"""
+
+from typing import Any, ClassVar
+
+import chex
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from rlx.networks.heads import QNetwork
+from rlx.ops import optimisers, polyak, td
+from rlx.ops.optimisers import Optimiser
+from rlx.replay import n_step, ring, sampling
+from rlx.replay.n_step import NStepBatch
+from rlx.replay.ring import Ring
+from rlx.types import (
+    Clock,
+    ConfigurationError,
+    Discrete,
+    EnvSpec,
+    Key,
+    Metrics,
+    Mode,
+    PyTree,
+    Timestep,
+    Transition,
+    hyper,
+)
+
+
+@struct.dataclass
+class DQNState:
+    """Online and target parameters, the optimiser's state, and the replay."""
+
+    params: PyTree
+    target_params: PyTree
+    opt_state: PyTree
+    replay: Ring
+
+
+@struct.dataclass
+class DQN:
+    """DQN for discrete actions, masked or not."""
+
+    accepts: ClassVar = (Discrete,)
+
+    spec: EnvSpec = struct.field(pytree_node=False)
+    num_envs: int = hyper(8, "parallel environments of one member", within="[1, inf)", static=True)
+    rollout_length: int = hyper(1, "steps of each environment in one learning event", within="[1, inf)", static=True)
+    num_updates: int = hyper(1, "gradient updates in one learning event", within="[1, inf)", static=True)
+    batch_size: int = hyper(128, "transitions in a minibatch", within="[1, inf)", static=True)
+    replay_size: int = hyper(100_000, "transitions the replay holds", within="[1, inf)", static=True)
+    learning_starts: int = hyper(1_000, "environment steps before the first update", within="[0, inf)", static=True)
+    target_period: int = hyper(50, "learning events between copies to the target network", within="[1, inf)", static=True)
+    learning_rate: float = hyper(5e-4, "Adam's step size", within="(0, inf)")
+    discount: float = hyper(0.99, "discount of one step", within="[0, 1]")
+    n_step: int = hyper(1, "steps of reward before the bootstrap", within="[1, inf)", static=True)
+    double: bool = hyper(True, "choose the bootstrap action by the online network", static=True)
+    dueling: bool = hyper(False, "split the head into value and advantages", static=True)
+    huber_delta: float = hyper(1.0, "TD error beyond which the loss grows linearly", within="(0, inf)")
+    max_grad_norm: float = hyper(10.0, "largest global norm of a gradient", within="(0, inf)")
+    epsilon_initial: float = hyper(1.0, "probability of a random action at the start", within="[0, 1]")
+    epsilon_final: float = hyper(0.05, "probability of a random action after exploration", within="[0, 1]")
+    exploration_fraction: float = hyper(0.25, "share of total_steps over which epsilon falls", within="(0, 1]")
+    hidden_sizes: tuple[int, ...] = hyper((128, 128), "hidden units of the Q-network", within="[1, inf)", static=True)
+    activation: str = hyper("relu", "activation of the hidden layers", choices=("tanh", "relu", "swish"), static=True)
+
+    def init(self, key: Key) -> DQNState:
+        """Return a new agent's state, its replay empty.
+
+        Raises:
+            ConfigurationError: if the replay is too small for one event or one n-step window.
+        """
+        rows = self.replay_size // self.num_envs
+        if rows < max(self.n_step, self.rollout_length):
+            raise ConfigurationError(
+                f"replay_size = {self.replay_size} holds {rows} rows of num_envs = {self.num_envs}, fewer than "
+                f"n_step = {self.n_step} or rollout_length = {self.rollout_length}; make it larger"
+            )
+        params = self.network.init(key, jnp.zeros(self.spec.obs_shape))
+        return DQNState(
+            params=params,
+            target_params=jax.tree.map(jnp.copy, params),
+            opt_state=self.optimiser.init(params),
+            replay=ring.init(example_transition(self.spec), rows - rows % self.rollout_length, self.num_envs),
+        )
+
+    def act(self, state: DQNState, timestep: Timestep, key: Key, clock: Clock) -> tuple[jax.Array, dict[str, Any]]:
+        """Epsilon-greedy actions, epsilon falling linearly with the clock."""
+        epsilon = optimisers.linear_schedule(
+            self.epsilon_initial, self.epsilon_final, clock.progress / self.exploration_fraction
+        )
+        explore_key, action_key = jax.random.split(key)
+        greedy = self.greedy(state.params, timestep)
+        random = random_action(self.spec, timestep, action_key, greedy.shape)
+        explore = jax.random.uniform(explore_key, greedy.shape) < epsilon
+        return jnp.where(explore, random, greedy), {}
+
+    def update(self, state: DQNState, rollout: Transition, key: Key, clock: Clock) -> tuple[DQNState, Metrics]:
+        """Store the rollout; once warm, descend on minibatches of the replay."""
+        written = clock.iterations * self.rollout_length
+        state = state.replace(replay=ring.add(state.replay, rollout, written))
+        count = written + self.rollout_length
+        # At least one whole n-step window must lie in the replay.
+        steps = clock.env_steps + self.rollout_length * self.num_envs
+        warm = (steps >= self.learning_starts) & (count >= self.n_step)
+        learning = (state.params, state.opt_state)
+        (params, opt_state), metrics = jax.lax.cond(
+            warm,
+            lambda learning: self.descend(learning, state.target_params, state.replay, key, count),
+            lambda learning: (learning, {name: jnp.float32(0) for name in ("loss", "q_value", "td_error", "updates")}),
+            learning,
+        )
+        copy = (clock.iterations + 1) % self.target_period == 0
+        target_params = polyak.periodic_copy(state.target_params, params, copy)
+        return state.replace(params=params, opt_state=opt_state, target_params=target_params), metrics
+
+    def policy(self, state: DQNState, timestep: Timestep, key: Key, mode: Mode) -> jax.Array:
+        """The valid action of the largest value, in either mode: the method's policy is greedy."""
+        return self.greedy(state.params, timestep)
+
+    @property
+    def network(self) -> QNetwork:
+        """Observations to action values ``[..., A]``."""
+        return QNetwork(
+            self.spec.action_space.n,  # type: ignore[union-attr]
+            self.hidden_sizes,
+            self.activation,
+            self.spec.obs_shape,
+            self.dueling,
+        )
+
+    @property
+    def optimiser(self) -> Optimiser:
+        """Adam behind a clip of the global gradient norm."""
+        return optimisers.adam(max_grad_norm=self.max_grad_norm)
+
+    def greedy(self, params: PyTree, timestep: Timestep) -> jax.Array:
+        """The valid action of the largest value, ``[N]``."""
+        return td.greedy_action(self.network.apply(params, timestep.obs), timestep.action_mask)
+
+    def descend(
+        self, learning: PyTree, target_params: PyTree, replay: Ring, key: Key, count: jax.Array
+    ) -> tuple[PyTree, Metrics]:
+        """``num_updates`` gradient updates on minibatches drawn uniformly from the replay."""
+
+        def step(learning: PyTree, key: Key) -> tuple[PyTree, Metrics]:
+            params, opt_state = learning
+            starts = n_step.valid_starts(replay, count, self.n_step)
+            offset, env = sampling.uniform(key, starts, self.num_envs, self.batch_size)
+            batch = n_step.n_step_windows(replay, count, offset, env, self.n_step, self.discount)
+            grads, metrics = jax.grad(self.loss, has_aux=True)(params, target_params, batch)
+            return self.optimiser.step(grads, opt_state, params, self.learning_rate), metrics
+
+        learning, metrics = jax.lax.scan(step, learning, jax.random.split(key, self.num_updates))
+        return learning, jax.tree.map(jnp.mean, metrics) | {"updates": jnp.float32(self.num_updates)}
+
+    def loss(self, params: PyTree, target_params: PyTree, batch: NStepBatch) -> tuple[jax.Array, Metrics]:
+        """Huber loss of the TD errors of one minibatch ``[B]``."""
+        chex.assert_rank([batch.action, batch.reward], 1)
+        q_values = self.network.apply(params, batch.obs)
+        next_q_target = self.network.apply(target_params, batch.next_obs)
+        if self.double:
+            next_q_online = self.network.apply(params, batch.next_obs)
+            target = jax.vmap(td.double_q_target)(
+                batch.reward, batch.discount, batch.terminated, next_q_online, next_q_target, batch.next_action_mask
+            )
+        else:
+            target = jax.vmap(td.q_target)(
+                batch.reward, batch.discount, batch.terminated, next_q_target, batch.next_action_mask
+            )
+        q_value = jnp.take_along_axis(q_values, batch.action[:, None], axis=-1)[:, 0]
+        td_error = target - q_value
+        loss = td.huber(td_error, self.huber_delta).mean()
+        return loss, {"loss": loss, "q_value": q_value.mean(), "td_error": jnp.abs(td_error).mean()}
+
+
+def random_action(spec: EnvSpec, timestep: Timestep, key: Key, shape: tuple[int, ...]) -> jax.Array:
+    """Discrete actions drawn uniformly from the valid ones."""
+    if timestep.action_mask is None:
+        return jax.random.randint(key, shape, 0, spec.action_space.n)  # type: ignore[union-attr]
+    return jax.random.categorical(key, jnp.where(timestep.action_mask, 0.0, -jnp.inf))
+
+
+def example_transition(spec: EnvSpec) -> Transition:
+    """Shapes and dtypes of one transition without leading axes, for a replay; it holds no extras."""
+    obs = jax.ShapeDtypeStruct(spec.obs_shape, spec.obs_dtype)
+    real, flag = jax.ShapeDtypeStruct((), jnp.float32), jax.ShapeDtypeStruct((), jnp.bool_)
+    mask = None
+    if spec.has_action_mask:
+        mask = jax.ShapeDtypeStruct((spec.action_space.n,), jnp.bool_)  # type: ignore[union-attr]
+    action = jax.ShapeDtypeStruct(spec.action_shape, spec.action_dtype)
+    return Transition(obs, action, real, flag, flag, obs, mask, mask, extras={})

@@ -1,0 +1,1 @@
+"""Environments: one API over every family, and the pure functions that step many in parallel."""

@@ -1,0 +1,133 @@
+"""The Brax family: the bare Brax environments as Gymnax environments whose state is the Brax ``State``.
+
+Brax's own training wrappers are left out: they restart every episode from one cached state and take a time
+limit for a termination.
+"""
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import mujoco
+from gymnax.environments import spaces
+from gymnax.environments.environment import Environment, EnvParams
+
+from rlx.envs.family import Built, constructor_options, unknown_option, unknown_task
+from rlx.types import ConfigurationError, Key, PyTree, suggest
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence import and maintenance notices, and MuJoCo's warnings with the log file they leave."""
+    handler = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(lambda message: None)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        mujoco.set_mju_user_warning(handler)
+
+
+with _quiet():
+    from brax import envs as brax_envs
+
+BACKENDS = ("spring", "positional", "generalized", "mjx")
+_NAMES = (
+    "ant",
+    "fast",
+    "halfcheetah",
+    "hopper",
+    "humanoid",
+    "humanoidstandup",
+    "inverted_double_pendulum",
+    "inverted_pendulum",
+    "pusher",
+    "reacher",
+    "walker2d",
+)
+# `brax.fluid`, which only the swimmer needs, passes `jnp.clip` an argument that JAX has removed.
+_BROKEN = {
+    "swimmer": "brax/swimmer cannot run: Brax's fluid forces do not work with current JAX; try brax/reacher"
+}
+_TIME_LIMIT = 1000
+
+
+class BraxTask(Environment):
+    """A bare Brax environment behind the Gymnax API. It never truncates itself: rlx owns the time limit."""
+
+    def __init__(self, name: str, env: Any) -> None:
+        self._name = name
+        self.env = env
+
+    @property
+    def name(self) -> str:
+        """Brax's name of the environment."""
+        return self._name
+
+    @property
+    def default_params(self) -> EnvParams:
+        """The only parameter is the time limit; physics is fixed when the environment is built."""
+        return EnvParams(max_steps_in_episode=_TIME_LIMIT)
+
+    def reset_env(self, key: Key, params: EnvParams) -> tuple[jax.Array, PyTree]:
+        """Draw a start state."""
+        state = self.env.reset(key)
+        return state.obs, state
+
+    def step_env(
+        self, key: Key, state: PyTree, action: jax.Array, params: EnvParams
+    ) -> tuple[jax.Array, PyTree, jax.Array, jax.Array, dict[str, Any]]:
+        """Take one step; ``info`` holds Brax's metrics."""
+        # Brax updates the metrics dictionary of the state it is given in place: hand it a rebuilt one.
+        state = self.env.step(jax.tree.map(lambda leaf: leaf, state), action)
+        return state.obs, state, state.reward, state.done, dict(state.metrics)
+
+    def observe(self, key: Key, state: PyTree, action: jax.Array | None, params: EnvParams) -> jax.Array:
+        """The observation that belongs to ``state``."""
+        return state.obs
+
+    def is_truncated(self, state: PyTree, params: EnvParams) -> jax.Array:
+        """Never."""
+        return jnp.zeros((), bool)
+
+    def action_space(self, params: EnvParams) -> spaces.Box:
+        """Brax takes actions in [-1, 1] and scales them to the actuators itself."""
+        return spaces.Box(-1.0, 1.0, (self.env.action_size,))
+
+
+def names() -> tuple[str, ...]:
+    """Names of the environments that run with the installed Brax."""
+    return _NAMES
+
+
+def make(name: str, params: PyTree | None = None, *, backend: str = "spring", **options: Any) -> Built:
+    """Build a Brax environment; ``options`` are its constructor's.
+
+    Raises:
+        ConfigurationError: if the name, the backend or an option is unknown, or the environment cannot run.
+    """
+    full_name = f"brax/{name}"
+    if name in _BROKEN:
+        raise ConfigurationError(_BROKEN[name])
+    if name not in _NAMES:
+        raise unknown_task("brax", name, _NAMES)
+    if backend not in BACKENDS:
+        hint = suggest(backend, BACKENDS)
+        raise ConfigurationError(
+            f"{full_name}: unknown backend {backend!r}{hint}; there are {', '.join(BACKENDS)}"
+        )
+    with _quiet():
+        env = brax_envs.get_environment(name, backend=backend)
+        known = constructor_options(env) - {"backend"}
+        for option in options:
+            if option not in known:
+                raise unknown_option(full_name, option, known | {"backend"})
+        if options:
+            env = brax_envs.get_environment(name, backend=backend, **options)
+    task = BraxTask(name, env)
+    return Built(task, task.default_params if params is None else params, reset_mode="pool")

@@ -1,0 +1,169 @@
+"""N copies of an environment in parallel, as pure functions, with and without auto-reset.
+
+Where the start states of new episodes come from (``Env.reset_mode``):
+
+* ``fresh``: each copy draws a new start state whenever its episode ends. Exact. Every step computes N resets.
+* ``pool``: P start states are drawn beforehand; every step draws one new state in place of the oldest, and
+  each ended episode takes one of the P at random. Every step computes one reset.
+* ``cached``: each copy goes back to its own first start state for ever, as Brax's training wrapper does. That is
+  another problem than the task's, with N start states only; it is here for comparisons.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from rlx.envs.api import Env
+from rlx.types import Key, PyTree, Timestep
+
+
+@struct.dataclass
+class VectorState:
+    """The state of N copies.
+
+    Attributes:
+        task_state: states of the tasks, leading axis ``[N]``.
+        episode_step: int32 ``[N]``, steps taken in the running episodes.
+        pool: observations and states to start from, ``[P]`` (``[N]`` for ``cached``); ``None`` for ``fresh``.
+        slot: int32, the oldest entry of the pool; ``None`` unless ``reset_mode="pool"``.
+    """
+
+    task_state: PyTree
+    episode_step: jax.Array
+    pool: tuple[jax.Array, PyTree] | None
+    slot: jax.Array | None
+
+
+def reset(env: Env, key: Key, num_envs: int) -> tuple[VectorState, Timestep]:
+    """Start ``num_envs`` copies."""
+    pooled = env.reset_mode == "pool"
+    starts = _draw_starts(env, key, num_envs + (env.pool_size if pooled else 0))
+    obs, task_state = jax.tree.map(lambda x: x[:num_envs], starts)
+    pool = None
+    if pooled:
+        pool = jax.tree.map(lambda x: x[num_envs:], starts)
+    elif env.reset_mode == "cached":
+        pool = (obs, task_state)
+    state = VectorState(
+        task_state=task_state,
+        episode_step=jnp.zeros(num_envs, jnp.int32),
+        pool=pool,
+        slot=jnp.zeros((), jnp.int32) if pooled else None,
+    )
+    return state, _first_timestep(env, obs, task_state)
+
+
+def step(env: Env, state: VectorState, action: jax.Array, key: Key) -> tuple[VectorState, Timestep]:
+    """Act once in every copy, and start a new episode where one has ended.
+
+    Args:
+        env: the environment.
+        state: the copies.
+        action: ``[N, ...]``, of ``env.spec.action_space``.
+        key: random key.
+    """
+    step_key, reset_key = jax.random.split(key)
+    task_state, last = advance(env, state.task_state, state.episode_step, action, step_key)
+    state, starts = _next_starts(env, state, reset_key)
+    ended = last.terminated | last.truncated
+    obs, task_state = _select(ended, starts, (last.final_obs, task_state))
+    episode_step = jnp.where(ended, 0, last.episode_step)
+    mask = _action_mask(env, task_state)
+    timestep = dataclasses.replace(last, obs=obs, action_mask=mask, episode_step=episode_step)
+    return dataclasses.replace(state, task_state=task_state, episode_step=episode_step), timestep
+
+
+def start(env: Env, key: Key, num_envs: int) -> tuple[PyTree, Timestep]:
+    """Draw ``num_envs`` start states, for episodes that `advance` carries on without auto-reset."""
+    obs, task_state = _draw_starts(env, key, num_envs)
+    return task_state, _first_timestep(env, obs, task_state)
+
+
+def advance(
+    env: Env, task_state: PyTree, episode_step: jax.Array, action: jax.Array, key: Key
+) -> tuple[PyTree, Timestep]:
+    """Act once in every copy without auto-reset; beyond an episode's end the outcome has no meaning.
+
+    Args:
+        env: the environment.
+        task_state: states ``[N]``.
+        episode_step: int32 ``[N]``, steps taken before this one.
+        action: ``[N, ...]``, of ``env.spec.action_space``.
+        key: random key.
+
+    Returns:
+        The states after the step, and a timestep whose ``obs`` is ``final_obs``.
+    """
+    keys = jax.random.split(key, episode_step.shape[0])
+
+    def step_one(key: Key, state: PyTree, action: jax.Array) -> tuple[Any, ...]:
+        obs, state, reward, terminated, info = env.task.step_env(key, state, action, env.params)
+        return obs, state, reward, terminated, env.task.is_truncated(state, env.params), info
+
+    obs, task_state, reward, terminated, truncated, info = jax.vmap(step_one)(keys, task_state, action)
+    episode_step = episode_step + 1
+    if env.spec.max_episode_steps is not None:
+        truncated |= episode_step >= env.spec.max_episode_steps
+    mask = _action_mask(env, task_state)
+    return task_state, Timestep(
+        obs=obs,
+        reward=reward,
+        terminated=terminated,
+        truncated=truncated & ~terminated,
+        final_obs=obs,
+        action_mask=mask,
+        final_action_mask=mask,
+        episode_step=episode_step,
+        info=info,
+    )
+
+
+def _draw_starts(env: Env, key: Key, number: int) -> tuple[jax.Array, PyTree]:
+    return jax.vmap(lambda key: env.task.reset_env(key, env.params))(jax.random.split(key, number))
+
+
+def _next_starts(env: Env, state: VectorState, key: Key) -> tuple[VectorState, tuple[jax.Array, PyTree]]:
+    """A start for every copy, used or not, and the state with its pool refreshed."""
+    num_envs = state.episode_step.shape[0]
+    if env.reset_mode == "fresh":
+        return state, _draw_starts(env, key, num_envs)
+    assert state.pool is not None
+    if env.reset_mode == "cached":
+        return state, state.pool
+    assert state.slot is not None
+    new_key, entry_key = jax.random.split(key)
+    new = env.task.reset_env(new_key, env.params)
+    pool = jax.tree.map(lambda old, x: old.at[state.slot].set(x), state.pool, new)
+    entries = jax.random.randint(entry_key, (num_envs,), 0, env.pool_size)
+    state = dataclasses.replace(state, pool=pool, slot=(state.slot + 1) % env.pool_size)
+    return state, jax.tree.map(lambda x: x[entries], pool)
+
+
+def _first_timestep(env: Env, obs: jax.Array, task_state: PyTree) -> Timestep:
+    num_envs = obs.shape[0]
+    mask = _action_mask(env, task_state)
+    return Timestep(
+        obs=obs,
+        reward=jnp.zeros(num_envs),
+        terminated=jnp.zeros(num_envs, bool),
+        truncated=jnp.zeros(num_envs, bool),
+        final_obs=obs,
+        action_mask=mask,
+        final_action_mask=mask,
+        episode_step=jnp.zeros(num_envs, jnp.int32),
+        info=jax.tree.map(lambda x: jnp.zeros((num_envs, *x.shape), x.dtype), env.task.info_struct),
+    )
+
+
+def _action_mask(env: Env, task_state: PyTree) -> jax.Array | None:
+    if not env.spec.has_action_mask:
+        return None
+    return jax.vmap(lambda state: env.task.action_mask(state, env.params))(task_state)
+
+
+def _select(condition: jax.Array, yes: PyTree, no: PyTree) -> PyTree:
+    """Leaf by leaf ``yes[i]`` where ``condition[i]``, else ``no[i]``."""
+    return jax.vmap(lambda c, y, n: jax.tree.map(lambda a, b: jnp.where(c, a, b), y, n))(condition, yes, no)

@@ -1,0 +1,64 @@
+"""Rows as Weights & Biases history."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from rlx.loggers.protocol import Row, scalars
+from rlx.types import ConfigurationError
+
+
+class WandB:
+    """Logs the numbers of each row to one W&B run, under ``<group>/<name>/seed_<seed>`` against ``step``.
+
+    A run that was killed and goes on in the same folder is the same W&B run; steps that it repeats appear
+    twice there.
+
+    Args:
+        project: W&B project.
+        name: name of the run.
+        config: the run's configuration, shown beside its curves.
+        folder: where W&B keeps its files.
+        mode: ``"online"`` or ``"offline"``; None leaves it to W&B (``WANDB_MODE``).
+
+    Raises:
+        ConfigurationError: if wandb is not installed.
+    """
+
+    def __init__(
+        self,
+        project: str,
+        name: str,
+        config: Mapping[str, Any],
+        folder: Path,
+        mode: Literal["online", "offline"] | None = None,
+    ) -> None:
+        try:
+            import wandb
+        except ImportError as error:
+            raise ConfigurationError(
+                "logging to Weights & Biases needs wandb: pip install 'rlx[wandb]'"
+            ) from error
+        self._run = wandb.init(
+            project=project,
+            name=name,
+            config=dict(config),
+            dir=str(folder),
+            mode=mode,
+            resume="auto",
+            settings=wandb.Settings(console="off"),  # capturing stdout would garble the live progress
+        )
+        self._run.define_metric("step")
+        self._run.define_metric("*", step_metric="step")
+
+    def rows(self, rows: Sequence[Row]) -> None:
+        """Log the numbers of one evaluation."""
+        history: dict[int, dict[str, float]] = {}
+        for step, tag, value in scalars(rows):
+            history.setdefault(step, {"step": step})[tag] = value
+        for entry in history.values():
+            self._run.log(entry)
+
+    def close(self) -> None:
+        """Finish the W&B run; its own process writes what remains before this one exits."""
+        self._run.finish()

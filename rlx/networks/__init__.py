@@ -1,0 +1,1 @@
+"""Flax modules and functions that agents build their networks from."""

@@ -1,0 +1,111 @@
+"""Networks from an observation to what an agent needs: a policy's parameters, a value, action values.
+
+Every network takes observations ``[..., *obs_shape]`` of any dtype, and keeps its parameters under ``torso``
+and ``head`` unless it says otherwise. Agents turn the outputs into distributions.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from rlx.networks.initialisers import Initialiser, glorot_uniform, orthogonal
+from rlx.networks.torsos import make_torso
+from rlx.types import ActionSpace, Box, Discrete, MultiDiscrete
+
+
+class PolicyNetwork(nn.Module):
+    """Parameters of a distribution over actions; near uniform, or zero mean and unit deviation, at the start.
+
+    Attributes:
+        action_space: space of one action.
+        hidden_sizes: widths of the torso's dense layers.
+        activation: see ``MLP``.
+        obs_shape: shape of one observation.
+    """
+
+    action_space: ActionSpace
+    hidden_sizes: tuple[int, ...]
+    activation: str
+    obs_shape: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, obs: jax.Array) -> jax.Array | tuple[jax.Array, jax.Array]:
+        """Return the distribution's parameters.
+
+        Returns:
+            Discrete: logits ``[..., A]``. MultiDiscrete: logits ``[..., sum(nvec)]``, component by component.
+            Box: mean and log standard deviation, both ``[..., D]``; the latter is a parameter ``log_std [D]``
+            that does not depend on the observation.
+        """
+        features = make_torso(self.obs_shape, self.hidden_sizes, self.activation, name="torso")(obs)
+        outputs = _dense_head(features, _num_outputs(self.action_space), orthogonal(0.01), "head")
+        if not isinstance(self.action_space, Box):
+            return outputs
+        log_std = self.param("log_std", nn.initializers.zeros, (self.action_space.size,))
+        return outputs, jnp.broadcast_to(log_std, outputs.shape)
+
+
+class ValueNetwork(nn.Module):
+    """The value of an observation.
+
+    Attributes:
+        hidden_sizes: widths of the torso's dense layers.
+        activation: see ``MLP``.
+        obs_shape: shape of one observation.
+    """
+
+    hidden_sizes: tuple[int, ...]
+    activation: str
+    obs_shape: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, obs: jax.Array) -> jax.Array:
+        """Return values ``[...]``."""
+        features = make_torso(self.obs_shape, self.hidden_sizes, self.activation, name="torso")(obs)
+        return _dense_head(features, 1, orthogonal(1.0), "head").squeeze(-1)
+
+
+class QNetwork(nn.Module):
+    """The value of every action of an observation.
+
+    Attributes:
+        num_actions: number of actions ``A``.
+        hidden_sizes: widths of the torso's dense layers.
+        activation: see ``MLP``.
+        obs_shape: shape of one observation.
+        dueling: whether values are ``V + A - mean(A)`` (Wang et al. 2016, eq. 9), from linear heads ``value``
+            and ``advantage`` on the one torso, in place of one head ``head``.
+        kernel_init: initialiser of all kernels; biases start at zero.
+    """
+
+    num_actions: int
+    hidden_sizes: tuple[int, ...]
+    activation: str
+    obs_shape: tuple[int, ...]
+    dueling: bool = False
+    kernel_init: Initialiser = glorot_uniform()
+
+    @nn.compact
+    def __call__(self, obs: jax.Array) -> jax.Array:
+        """Return action values ``[..., A]``."""
+        torso = make_torso(self.obs_shape, self.hidden_sizes, self.activation, self.kernel_init, name="torso")
+        features = torso(obs)
+        if not self.dueling:
+            return _dense_head(features, self.num_actions, self.kernel_init, "head")
+        value = _dense_head(features, 1, self.kernel_init, "value")
+        advantage = _dense_head(features, self.num_actions, self.kernel_init, "advantage")
+        return value + advantage - advantage.mean(axis=-1, keepdims=True)
+
+
+def _dense_head(features: jax.Array, size: int, kernel_init: Initialiser, name: str) -> jax.Array:
+    return nn.Dense(size, kernel_init=kernel_init, name=name)(features)
+
+
+def _num_outputs(action_space: ActionSpace) -> int:
+    match action_space:
+        case Discrete(n):
+            return n
+        case MultiDiscrete(nvec):
+            return sum(nvec)
+        case Box(size):
+            return size

@@ -1,0 +1,34 @@
+"""Weight initialisers under the names the papers use.
+
+Each function is cached, so that two modules built with the same arguments compare equal.
+"""
+
+import functools
+
+import jax
+
+Initialiser = jax.nn.initializers.Initializer
+
+zeros: Initialiser = jax.nn.initializers.zeros
+
+
+@functools.cache
+def orthogonal(scale: float) -> Initialiser:
+    """Orthonormal rows or columns times ``scale`` (Saxe et al. 2014), of the kernel as ``[-1, features]``."""
+    return jax.nn.initializers.orthogonal(scale)
+
+
+@functools.cache
+def glorot_uniform() -> Initialiser:
+    """Uniform in ``±sqrt(6 / (fan_in + fan_out))`` (Glorot and Bengio 2010, eq. 16)."""
+    return jax.nn.initializers.glorot_uniform()
+
+
+@functools.cache
+def fan_in_uniform() -> Initialiser:
+    """Uniform in ``±1 / sqrt(fan_in)``, the default of PyTorch's linear and convolutional layers.
+
+    For kernels only: PyTorch draws biases from the same interval, but a bias initialiser sees only the bias's
+    shape and not the layer's fan-in, so networks here start with zero biases.
+    """
+    return jax.nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")

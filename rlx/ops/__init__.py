@@ -1,0 +1,1 @@
+"""Pure maths of reinforcement learning, one subject a file."""

@@ -1,0 +1,53 @@
+"""Names to agents and environment families, imported only when asked for."""
+
+import importlib
+from typing import Any
+
+from rlx.types import ConfigurationError, suggest
+
+_AGENTS = {
+    "dqn": "rlx.agents.dqn:DQN",
+    "ppo": "rlx.agents.ppo:PPO",
+}
+
+# A family is a module with `names()` and `make(name, **options) -> (task, params)`.
+_FAMILIES = {
+    "brax": "rlx.envs.brax",
+    "gymnax": "rlx.envs.gymnax",
+    "rlx": "rlx.envs.own",
+}
+
+
+def agents() -> tuple[str, ...]:
+    """Names of the agents that can be built."""
+    return tuple(sorted(_AGENTS))
+
+
+def agent_class(name: str) -> Any:
+    """The agent class registered as ``name``.
+
+    Raises:
+        ConfigurationError: if there is none.
+    """
+    if name not in _AGENTS:
+        raise ConfigurationError(f"unknown agent {name!r}{suggest(name, _AGENTS)}; agents: {', '.join(agents())}")
+    module, attribute = _AGENTS[name].split(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def family(name: str) -> Any:
+    """The module of the environment family registered as ``name`` (the part before the slash).
+
+    Raises:
+        ConfigurationError: if there is none.
+    """
+    if name not in _FAMILIES:
+        raise ConfigurationError(
+            f"unknown environment family {name!r}{suggest(name, _FAMILIES)}; families: {', '.join(_FAMILIES)}"
+        )
+    return importlib.import_module(_FAMILIES[name])
+
+
+def environments() -> tuple[str, ...]:
+    """Full names of all environments, such as ``"brax/ant"``."""
+    return tuple(f"{prefix}/{name}" for prefix in _FAMILIES for name in family(prefix).names())

@@ -1,0 +1,1 @@
+"""Statistics, curves and tables from finished runs: NumPy on run folders, nothing of JAX."""

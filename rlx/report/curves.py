@@ -1,0 +1,101 @@
+"""Plot learning curves."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rlx.report.statistics import interquartile_mean, stratified_bootstrap_interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe and Ito's colours without yellow, which is faint on white: told apart with any colour vision.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MEMBERS_DRAWN = 5
+
+
+def plot_learning_curves(
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    paths: Path | Sequence[Path],
+    title: str = "",
+    ylabel: str = "return",
+    references: Mapping[str, float] | None = None,
+) -> None:
+    """Draw the interquartile mean over members of each curve, with its 95 % bootstrap interval as a band.
+
+    Where a curve has at most five members each is drawn too, as a thin line. A step at which a member has no
+    value is left out of that curve's mean and band.
+
+    Args:
+        curves: label -> steps ``[S]`` and values ``[members, S]``, as ``learning_curves`` returns them.
+        paths: files to write; their suffixes choose the formats (``.png``, ``.svg``, ``.pdf``).
+        title: stands above the plot.
+        ylabel: what the values are.
+        references: label -> height of a horizontal line, such as a published score.
+
+    Raises:
+        ConfigurationError: if matplotlib is not installed.
+    """
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        from rlx.types import ConfigurationError
+
+        raise ConfigurationError("plots need matplotlib: pip install 'rlx[report]'") from error
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.subplots()
+    for index, (label, (steps, values)) in enumerate(curves.items()):
+        style = ("-", "--", ":")[index // len(COLOURS) % 3]
+        _draw_curve(axes, label, np.asarray(steps), np.asarray(values), COLOURS[index % len(COLOURS)], style)
+    _draw_references(axes, references or {})
+    _finish(axes, title, ylabel)
+    figure.supxlabel(
+        "line: interquartile mean over seeds; band: 95 % bootstrap interval", fontsize=7, color="0.45"
+    )
+    # A fixed salt and no date make the same data the same file.
+    with matplotlib.rc_context({"svg.hashsalt": "rlx"}):
+        for path in [paths] if isinstance(paths, Path) else paths:
+            figure.savefig(path, dpi=200, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
+def _draw_curve(
+    axes: "Axes", label: str, steps: np.ndarray, values: np.ndarray, colour: str, style: str
+) -> None:
+    members, whole = len(values), np.isfinite(values).all(axis=0)
+    if not whole.any():
+        raise ValueError(
+            f"{label!r} has no step at which every member has a value; leave diverged members out"
+        )
+    if 1 < members <= MEMBERS_DRAWN:
+        axes.plot(steps, values.T, color=colour, linewidth=0.7, alpha=0.4)
+    steps, values = steps[whole], values[:, whole]
+    # [S, members, 1]: every step is a matrix of runs on one task.
+    middle = interquartile_mean(values.T[:, :, None])
+    axes.plot(steps, middle, style, color=colour, linewidth=1.8, label=f"{label} (n = {members})")
+    if members > 1:
+        bands = np.array([stratified_bootstrap_interval(column[:, None]) for column in values.T])
+        axes.fill_between(steps, bands[:, 0], bands[:, 1], color=colour, alpha=0.18, linewidth=0)
+
+
+def _draw_references(axes: "Axes", references: Mapping[str, float]) -> None:
+    for label, height in references.items():
+        axes.axhline(height, color="0.35", linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
+        beside = axes.get_yaxis_transform()  # x in shares of the width, y in data
+        axes.text(1.01, height, label, transform=beside, va="center", fontsize=8, color="0.35")
+
+
+def _finish(axes: "Axes", title: str, ylabel: str) -> None:
+    from matplotlib.ticker import EngFormatter
+
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.set_xlabel("environment steps", fontsize=10)
+    axes.set_ylabel(ylabel, fontsize=10)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.margins(x=0.0)
+    axes.grid(color="0.9", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(edgecolor="none", framealpha=0.85, fontsize=9)

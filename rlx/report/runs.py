@@ -1,0 +1,85 @@
+"""Read what a run left in its folder."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import OmegaConf
+
+FILES = ("config.yaml", "metadata.json", "metrics.jsonl")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run folder's records.
+
+    Attributes:
+        folder: where they were read.
+        config: the configuration.
+        metadata: versions, device and the like.
+        rows: one per member and evaluation, in the order they were written.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    metadata: dict[str, Any]
+    rows: list[dict[str, Any]]
+
+
+def read_run(folder: Path | str) -> Run:
+    """Read a run folder; a last row that a killed run left half-written is ignored.
+
+    Raises:
+        ConfigurationError: if the folder lacks a record, or a row other than the last is damaged.
+    """
+    folder = Path(folder)
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        raise _error(f"{folder} is not a run folder: it has no {', '.join(missing)}")
+    config = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"), resolve=True)
+    assert isinstance(config, dict)
+    metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
+    return Run(folder, {str(key): value for key, value in config.items()}, metadata, _read_rows(folder))
+
+
+def learning_curves(run: Run, key: str = "evaluation/return_mean") -> tuple[np.ndarray, np.ndarray]:
+    """The course of one metric, member by member.
+
+    Returns:
+        Steps ``[S]``, rising, and values ``[members, S]``, NaN where a member has none.
+
+    Raises:
+        ConfigurationError: if no row has ``key``.
+    """
+    values = {(row["member"], row["step"]): row[key] for row in run.rows if key in row}
+    if not values:
+        from rlx.types import suggest
+
+        names = {name for row in run.rows for name in row}
+        raise _error(f"no row of {run.folder} has {key!r}{suggest(key, names)}")
+    members = sorted({member for member, _ in values})
+    steps = sorted({step for _, step in values})
+    curves = [[values.get((member, step)) for step in steps] for member in members]
+    return np.array(steps), np.array(curves, dtype=np.float64)
+
+
+def _read_rows(folder: Path) -> list[dict[str, Any]]:
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if number < len(lines):
+                raise _error(
+                    f"{folder}/metrics.jsonl is damaged in line {number}; mend or remove it"
+                ) from error
+    return rows
+
+
+def _error(message: str) -> ValueError:
+    from rlx.types import ConfigurationError  # here, because it imports JAX, which no report needs
+
+    return ConfigurationError(message)

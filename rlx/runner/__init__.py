@@ -1,0 +1,1 @@
+"""Collecting, the one training loop, evaluation, populations, checkpoints, and the host loop around them."""

@@ -1,0 +1,86 @@
+"""Saved states, atomic, through Orbax: of the whole run, and of the part of it that acts."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers
+
+from rlx.types import ConfigurationError, PyTree
+
+_SCORE = "evaluation_return"
+
+
+class Checkpoints:
+    """A folder of saved states, each under the environment step it was taken at.
+
+    It keeps the last ``keep`` and, with ``best``, the one of the highest score. A state appears under its final name
+    only once it is complete, so a killed run leaves no half-written one.
+    """
+
+    def __init__(self, folder: Path, keep: int, best: bool = False) -> None:
+        policies: list[Any] = [checkpoint_managers.LatestN(keep)]
+        if best:
+            policies.append(checkpoint_managers.BestN(get_metric_fn=lambda metrics: metrics[_SCORE], n=1))
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies), cleanup_tmp_directories=True
+        )
+        self._folder = folder
+        self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
+
+    def save(self, step: int, state: PyTree, score: float = 0.0) -> None:
+        """Save ``state`` in the background, unless ``step`` is saved already."""
+        if step not in self.steps():
+            # A copy on the host: the next chunk may overwrite the state's buffers.
+            copied = jax.tree.map(np.array, _without_keys(state))
+            self._manager.save(step, args=ocp.args.StandardSave(copied), metrics={_SCORE: score})
+
+    def steps(self) -> list[int]:
+        """Steps of the saved states, oldest first."""
+        return sorted(self._manager.all_steps())
+
+    def restore(self, like: PyTree) -> tuple[int, PyTree]:
+        """The newest state and its step, as host arrays.
+
+        Args:
+            like: shapes and dtypes of the state.
+
+        Raises:
+            ConfigurationError: if there is no state, or it is damaged or of another shape.
+        """
+        if not self.steps():
+            raise ConfigurationError(f"nothing is saved in {self._folder}")
+        step = self.steps()[-1]
+        target = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), jax.eval_shape(_without_keys, like))
+        try:
+            restored = self._manager.restore(step, args=ocp.args.StandardRestore(target))
+        except Exception as error:
+            raise ConfigurationError(
+                f"{self._folder / str(step)} is damaged or belongs to another configuration ({_first_line(error)}); "
+                "remove that folder to use the one before"
+            ) from error
+        return step, jax.tree.map(_as_saved, restored, like)
+
+    def close(self) -> None:
+        """Wait until everything is on disk."""
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+
+def _is_key(leaf: Any) -> bool:
+    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _without_keys(tree: PyTree) -> PyTree:
+    """Typed PRNG keys as plain integers, which is what Orbax stores."""
+    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
+
+
+def _as_saved(leaf: Any, like: Any) -> Any:
+    return jax.random.wrap_key_data(leaf) if _is_key(like) else leaf
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

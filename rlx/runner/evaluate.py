@@ -1,0 +1,73 @@
+"""Evaluation: whole episodes under a fixed policy, with keys and a program of their own."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from rlx.envs import vector
+from rlx.envs.api import Env
+from rlx.types import Agent, Key, Mode, PyTree, Timestep
+
+
+@struct.dataclass
+class Evaluation:
+    """Undiscounted returns and lengths of ``n`` episodes, float32 and int32 ``[n]``."""
+
+    returns: jax.Array
+    lengths: jax.Array
+
+
+def evaluate(agent: Agent, env: Env, agent_state: PyTree, key: Key, num_episodes: int, mode: Mode) -> Evaluation:
+    """Play ``num_episodes`` whole episodes side by side, none of them cut short or counted twice.
+
+    Steps go on until the last episode has ended; what an ended one does meanwhile is not counted.
+    """
+    start_key, play_key = jax.random.split(key)
+    task_state, timestep = vector.start(env, start_key, num_episodes)
+
+    def running(carry: PyTree) -> jax.Array:
+        return ~jnp.all(carry[2])
+
+    def step(carry: PyTree) -> PyTree:
+        task_state, timestep, ended, returns, lengths, key = carry
+        key, act_key, env_key = jax.random.split(key, 3)
+        action = agent.policy(agent_state, timestep, act_key, mode)
+        task_state, timestep = vector.advance(env, task_state, timestep.episode_step, action, env_key)
+        returns = returns + jnp.where(ended, 0.0, timestep.reward)
+        lengths = lengths + ~ended
+        return task_state, timestep, ended | timestep.terminated | timestep.truncated, returns, lengths, key
+
+    ended = jnp.zeros(num_episodes, bool)
+    carry = (task_state, timestep, ended, jnp.zeros(num_episodes), jnp.zeros(num_episodes, jnp.int32), play_key)
+    *_, returns, lengths, _ = jax.lax.while_loop(running, step, carry)
+    return Evaluation(returns=returns, lengths=lengths)
+
+
+def record(agent: Agent, env: Env, agent_state: PyTree, key: Key, mode: Mode) -> tuple[PyTree, np.ndarray]:
+    """Play one episode and keep it, for drawing.
+
+    Returns:
+        The task's states ``[L + 1, ...]``, the start among them, and the rewards ``[L]``, on the host.
+    """
+    start_key, play_key = jax.random.split(key)
+    first_state, first = vector.start(env, start_key, 1)
+
+    @jax.jit
+    def step(task_state: PyTree, timestep: Timestep, key: Key) -> tuple[PyTree, Timestep]:
+        act_key, env_key = jax.random.split(key)
+        action = agent.policy(agent_state, timestep, act_key, mode)
+        return vector.advance(env, task_state, timestep.episode_step, action, env_key)
+
+    states, rewards, (task_state, timestep) = [first_state], [], (first_state, first)
+    while not rewards or not (timestep.terminated | timestep.truncated).all():
+        task_state, timestep = step(task_state, timestep, jax.random.fold_in(play_key, len(rewards)))
+        states.append(task_state)
+        rewards.append(float(timestep.reward[0]))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *jax.device_get(states)), np.array(rewards)
+
+
+def acting_part(agent_state: PyTree) -> PyTree:
+    """The agent's state with only what its policy reads: ``params`` and, where there are any, ``statistics``."""
+    kept = {"params", "statistics"}
+    return agent_state.replace(**{name: None for name in vars(agent_state) if name not in kept})

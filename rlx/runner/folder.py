@@ -1,0 +1,86 @@
+"""A run's folder: its configuration and metadata. What reports and resumed runs read."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import yaml
+
+from rlx.types import ConfigurationError
+
+_PACKAGES = ("rlx", "jax", "jaxlib", "flax", "optax", "chex", "brax", "gymnax", "orbax-checkpoint", "numpy")
+
+
+def default_path(agent: str, env: str) -> Path:
+    """A folder below ``runs/`` that does not exist yet."""
+    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{agent}-{env.replace('/', '-')}"
+    candidates = (Path("runs") / (stem if n == 0 else f"{stem}-{n}") for n in range(10_000))
+    return next(path for path in candidates if not path.exists())
+
+
+def create(path: Path, config: dict[str, Any]) -> None:
+    """Make a new run folder with ``config.yaml`` and ``metadata.json``.
+
+    Raises:
+        ConfigurationError: if there is a run already, so that nothing is overwritten.
+    """
+    if (path / "config.yaml").exists():
+        raise ConfigurationError(f"{path} holds a run already; resume={path} goes on with it, or choose another run_dir")
+    path.mkdir(parents=True, exist_ok=True)
+    write_atomically(path / "metadata.json", json.dumps(metadata(), indent=2) + "\n")
+    write_atomically(path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The configuration of the run in ``path``.
+
+    Raises:
+        ConfigurationError: if there is none, or it cannot be read.
+    """
+    file = path / "config.yaml"
+    if not file.is_file():
+        raise ConfigurationError(f"{path} is no run folder: it has no config.yaml")
+    try:
+        config = yaml.safe_load(file.read_text())
+        return {part: dict(config[part]) for part in ("agent", "env", "run")}
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise ConfigurationError(f"{file} is damaged: it must be YAML with the parts agent, env and run") from error
+
+
+def metadata() -> dict[str, Any]:
+    """Versions, commit, device, precision and random-number generator of this process."""
+    device = jax.devices()[0]
+    return {
+        "command": " ".join(sys.argv),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "git_commit": _git_commit(),
+        "platform": platform.platform(),
+        "device": f"{len(jax.devices())} x {device.device_kind} ({device.platform})",
+        "x64": bool(jax.config.jax_enable_x64),
+        "matmul_precision": str(jax.config.jax_default_matmul_precision),
+        "prng": str(jax.config.jax_default_prng_impl),
+    }
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write ``text`` so that a reader finds either the old file or the new one, whole."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def _git_commit() -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

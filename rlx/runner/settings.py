@@ -1,0 +1,28 @@
+"""What a run is told beside its agent and its environment."""
+
+import dataclasses
+
+from rlx.types import hyper
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSettings:
+    """Budget, seeds, evaluation, checkpoints and logs of one run."""
+
+    total_steps: int = hyper(500_000, "environment steps of each member", within="[1, 2147483647]")
+    seed: int = hyper(0, "seed of the first member", within="[0, 4294967295]")
+    num_seeds: int = hyper(1, "members, with consecutive seeds, run as one program", within="[1, inf)")
+    num_evaluations: int = hyper(20, "evaluations after the one at step 0, evenly spaced", within="[1, inf)")
+    eval_episodes: int = hyper(32, "whole episodes an evaluation", within="[1, inf)")
+    eval_mode: str = hyper("greedy", "how the evaluated policy acts", choices=("greedy", "sample"))
+    num_checkpoints: int = hyper(10, "saved states, evenly spaced over the run", within="[1, inf)")
+    keep_checkpoints: int = hyper(2, "newest states kept, beside the best", within="[1, inf)")
+    run_dir: str | None = hyper(None, "folder of the run; by default a new one below runs/")
+    tensorboard: bool = hyper(True, "write TensorBoard events, where tensorboardX is installed")
+    wandb: bool = hyper(False, "log to Weights & Biases (pip install 'rlx[wandb]')")
+    wandb_project: str = hyper("rlx", "project name in Weights & Biases")
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """One seed a member."""
+        return tuple(range(self.seed, self.seed + self.num_seeds))

@@ -1,0 +1,43 @@
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from rlx.networks.initialisers import fan_in_uniform, glorot_uniform, orthogonal, zeros
+
+KEY = jax.random.key(0)
+
+
+@pytest.mark.parametrize("shape", [(12, 5), (5, 12)])
+def test_orthogonal_has_orthonormal_columns_or_rows_times_the_gain(shape):
+    kernel = np.asarray(orthogonal(1.5)(KEY, shape))
+    gram = kernel.T @ kernel if shape[0] > shape[1] else kernel @ kernel.T
+    np.testing.assert_allclose(gram, 2.25 * np.eye(5), atol=1e-5)
+
+
+def test_orthogonal_sees_a_convolution_kernel_as_a_matrix():
+    kernel = np.asarray(orthogonal(2.0)(KEY, (3, 3, 2, 4))).reshape(18, 4)
+    np.testing.assert_allclose(kernel.T @ kernel, 4.0 * np.eye(4), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("initialiser", "shape", "bound"),
+    [
+        (fan_in_uniform(), (25, 400), 0.2),
+        (fan_in_uniform(), (5, 5, 4, 100), 0.1),
+        (glorot_uniform(), (200, 400), 0.1),
+    ],
+)
+def test_uniform_initialisers_fill_their_interval(initialiser, shape, bound):
+    kernel = np.asarray(initialiser(KEY, shape))
+    assert np.abs(kernel).max() <= bound
+    assert kernel.max() > 0.99 * bound
+    assert kernel.min() < -0.99 * bound
+    np.testing.assert_allclose(kernel.std(), bound / math.sqrt(3), rtol=0.03)
+
+
+def test_zeros_and_equality_of_equal_arguments():
+    np.testing.assert_array_equal(zeros(KEY, (3,)), [0.0, 0.0, 0.0])
+    assert orthogonal(0.01) is orthogonal(0.01)
+    assert orthogonal(0.01) is not orthogonal(1.0)

@@ -1,0 +1,63 @@
+import sys
+
+import numpy as np
+import pytest
+
+from rlx.report.curves import plot_learning_curves
+from rlx.types import ConfigurationError
+
+STEPS = np.array([0, 1000, 500_000, 1_000_000])
+
+
+def curve(members):
+    return STEPS, np.random.default_rng(members).normal(size=(members, 4)).cumsum(axis=1)
+
+
+def test_formats_follow_the_suffixes(tmp_path):
+    paths = [tmp_path / "curve.png", tmp_path / "curve.svg"]
+    plot_learning_curves(
+        {"ppo": curve(3), "sac": curve(8)}, paths, title="brax/ant", references={"paper": 2.0}
+    )
+    assert paths[0].read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in paths[1].read_text()
+
+
+def test_the_same_data_make_the_same_file(tmp_path):
+    for name in ("one.svg", "two.svg"):
+        plot_learning_curves({"ppo": curve(3)}, tmp_path / name)
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+
+
+def test_what_is_drawn(tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
+    values = np.array([[0.0, 1.0, 2.0, 3.0], [0.0, 3.0, 4.0, np.nan]])
+    curves = {"two": (STEPS, values), "eight": curve(8), "one": curve(1)}
+    plot_learning_curves(curves, tmp_path / "unused.png", ylabel="score", references={"paper": 2.0})
+    axes = figures[0].axes[0]
+    lines = {line.get_label(): line for line in axes.lines}
+    # The mean of two values, at the three steps where both exist.
+    np.testing.assert_array_equal(lines["two (n = 2)"].get_xydata(), [[0, 0.0], [1000, 2.0], [500_000, 3.0]])
+    assert "eight (n = 8)" in lines
+    assert "one (n = 1)" in lines
+    assert len(axes.lines) == 3 + 2 + 1  # the curves, two thin members, the reference
+    assert len(axes.collections) == 2  # one member has no band
+    # Both members are resampled alone with probability 1/4 each: the band reaches them.
+    band = axes.collections[0].get_paths()[0].vertices
+    assert band[:, 1].max() == 4.0
+    assert axes.get_ylabel() == "score"
+    assert axes.xaxis.get_major_formatter()(500_000) == "500k"
+    assert "paper" in [text.get_text() for text in axes.texts]
+
+
+def test_a_curve_without_a_whole_step_is_named(tmp_path):
+    with pytest.raises(ValueError, match="'ppo' has no step"):
+        plot_learning_curves({"ppo": (STEPS, np.full((2, 4), np.nan))}, tmp_path / "curve.png")
+
+
+def test_missing_matplotlib_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'rlx\[report\]'"):
+        plot_learning_curves({"ppo": curve(3)}, tmp_path / "curve.png")
