@@ -33,7 +33,9 @@ def evaluate(words: list[str]) -> None:
         raise rlx.ConfigurationError("name the run: run=RUN_FOLDER")
     trained = rlx.load(settings.run)
     if settings.member >= trained.settings.num_seeds:
-        raise rlx.ConfigurationError(f"member={settings.member}: the run has {trained.settings.num_seeds} member(s), from 0")
+        raise rlx.ConfigurationError(
+            f"member={settings.member}: the run has {trained.settings.num_seeds} member(s), from 0"
+        )
     returns = np.asarray(rlx.evaluate(trained, num_episodes=settings.num_episodes, mode=settings.mode).returns)
     print(f"step {trained.step}, {returns.shape[1]} episodes a member")
     for seed, values in zip(trained.settings.seeds, returns, strict=True):

@@ -9,7 +9,9 @@ def train(words: list[str]) -> None:
     resume = [word.removeprefix("resume=") for word in words if word.startswith("resume=")]
     if resume:
         if len(words) > 1:
-            raise rlx.ConfigurationError("resume=RUN_FOLDER stands alone: a run goes on with the settings it began with")
+            raise rlx.ConfigurationError(
+                "resume=RUN_FOLDER stands alone: a run goes on with the settings it began with"
+            )
         trained = rlx.resume(resume[0])
     else:
         config = cli.compose_config(words)

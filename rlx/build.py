@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from rlx import registry
 from rlx.types import (
@@ -112,16 +112,14 @@ def validate(agent: Agent) -> Agent:
         )
     settings = settings_of(type(agent))
     values = {key: checked(setting, getattr(agent, key), "agent.") for key, setting in settings.items()}
-    return dataclasses.replace(agent, **values)  # type: ignore[type-var]
+    return dataclasses.replace(agent, **values)
 
 
 def _remedy(agent: Agent) -> str:
     if isinstance(agent.spec.action_space, Box) and MultiDiscrete in agent.accepts:
         return "add discretise=3"
     fitting = [
-        name
-        for name in registry.agents()
-        if type(agent.spec.action_space) in registry.agent_class(name).accepts
+        name for name in registry.agents() if type(agent.spec.action_space) in registry.agent_class(name).accepts
     ]
     return f"agents that can act there: {', '.join(fitting)}"
 
@@ -141,6 +139,8 @@ def _converted(wanted: Any, value: Any, name: str) -> Any:
         return int(value)
     if wanted is float and number:
         return float(value)
+    if get_origin(wanted) is Literal and isinstance(value, str):
+        return value
     if wanted in (bool, str) and isinstance(value, wanted):
         return value
     if wanted in (int, float) and hasattr(value, "dtype"):  # a leaf of a stacked population or a tracer

@@ -2,7 +2,6 @@
 
 import dataclasses
 import difflib
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -13,7 +13,7 @@ def use_all_cores() -> None:
     Small programs do not use a second core by themselves. ``JAX_NUM_CPU_DEVICES`` or the corresponding XLA flag
     choose another number; where JAX has started already nothing changes.
     """
-    chosen = jax.config.jax_num_cpu_devices > 0  # type: ignore[attr-defined]
+    chosen = jax.config.values["jax_num_cpu_devices"] > 0
     forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if not chosen and not forced:
         with contextlib.suppress(RuntimeError):
@@ -22,7 +22,7 @@ def use_all_cores() -> None:
 
 def use_compilation_cache() -> None:
     """Keep compiled programs on disk, in the user's cache folder unless ``JAX_COMPILATION_CACHE_DIR`` says where."""
-    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
+    if jax.config.values["jax_compilation_cache_dir"] is None:
         cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rlx" / "jax"
         jax.config.update("jax_compilation_cache_dir", str(cache))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

@@ -161,7 +161,7 @@ class Clock:
 
     def advance(self, env_steps: int) -> "Clock":
         """The clock after one more iteration of ``env_steps`` steps."""
-        return self.replace(env_steps=self.env_steps + env_steps, iterations=self.iterations + 1)  # type: ignore[attr-defined]
+        return dataclasses.replace(self, env_steps=self.env_steps + env_steps, iterations=self.iterations + 1)
 
     @property
     def progress(self) -> jax.Array:

@@ -18,6 +18,7 @@ from rlx.runner import folder as run_folder
 from rlx.runner import population
 from rlx.runner.checkpoint import Checkpoints
 from rlx.runner.evaluate import Evaluation, acting_part
+from rlx.runner.plan import Plan
 from rlx.runner.run import Logger, Run
 from rlx.runner.settings import RunSettings
 from rlx.types import Agent, ConfigurationError, Mode, PyTree
@@ -117,7 +118,7 @@ def evaluate(trained: Trained, *, num_episodes: int | None = None, mode: Mode | 
         }
     )
     mesh = population.mesh_for(settings.num_seeds)
-    program = population.programs(trained.env, mesh, settings.eval_episodes, settings.eval_mode).evaluate  # type: ignore[arg-type]
+    program = population.programs(trained.env, mesh, settings.eval_episodes, settings.eval_mode).evaluate
     keys = population.evaluation_keys(settings.seeds, trained.step)
     return program(*(population.place(part, mesh) for part in (trained.agents, trained.state, keys)))
 
@@ -140,9 +141,10 @@ def _run(agent: Agent, env: Env, settings: RunSettings, folder: Path, quiet: boo
     seconds_before = _rewind(folder, step)
     with ExitStack() as stack:
         loggers = [stack.enter_context(closing(logger)) for logger in _loggers(settings, folder, step)]
+        plan = Plan(settings, agent.num_envs * agent.rollout_length)
         title = f"{_agent_name(agent)} on {env.name}"
-        progress = stack.enter_context(Console(title, settings.total_steps, settings.num_seeds, quiet))
-        run = Run(agents, env, settings, folder, checkpoints, loggers, progress, seconds_before)
+        progress = stack.enter_context(Console(title, plan.steps, settings.num_seeds, quiet))
+        run = Run(agents, env, settings, plan, folder, checkpoints, loggers, progress, seconds_before)
         state, finished = run.train()
         progress.message(f"run folder: {folder}" if finished else f"interrupted; resume={folder} goes on")
     return Trained(folder, agents, env, settings, acting_part(state.agent), int(state.clock.env_steps), finished)

@@ -1,10 +1,12 @@
-"""Deep Q-networks: Mnih et al. 2015, with double targets (van Hasselt et al. 2016), dueling heads (Wang et al.
-2016) and n-step returns as options.
+"""Deep Q-networks: Mnih et al. 2015, with double targets, dueling heads and n-step returns as options.
+
+Double targets: van Hasselt et al. 2016. Dueling heads: Wang et al. 2016.
 
 One learning event: every environment takes ``rollout_length`` steps, the transitions enter the replay, and once
 ``learning_starts`` steps have been taken ``num_updates`` minibatches are drawn from it.
 """
 
+import dataclasses
 from typing import Any, ClassVar
 
 import chex
@@ -56,7 +58,9 @@ class DQN:
     batch_size: int = hyper(128, "transitions in a minibatch", within="[1, inf)", static=True)
     replay_size: int = hyper(100_000, "transitions the replay holds", within="[1, inf)", static=True)
     learning_starts: int = hyper(1_000, "environment steps before the first update", within="[0, inf)", static=True)
-    target_period: int = hyper(50, "learning events between copies to the target network", within="[1, inf)", static=True)
+    target_period: int = hyper(
+        50, "learning events between copies to the target network", within="[1, inf)", static=True
+    )
     learning_rate: float = hyper(5e-4, "Adam's step size", within="(0, inf)")
     discount: float = hyper(0.99, "discount of one step", within="[0, 1]")
     n_step: int = hyper(1, "steps of reward before the bootstrap", within="[1, inf)", static=True)
@@ -104,7 +108,7 @@ class DQN:
     def update(self, state: DQNState, rollout: Transition, key: Key, clock: Clock) -> tuple[DQNState, Metrics]:
         """Store the rollout; once warm, descend on minibatches of the replay."""
         written = clock.iterations * self.rollout_length
-        state = state.replace(replay=ring.add(state.replay, rollout, written))
+        state = dataclasses.replace(state, replay=ring.add(state.replay, rollout, written))
         count = written + self.rollout_length
         # At least one whole n-step window must lie in the replay.
         steps = clock.env_steps + self.rollout_length * self.num_envs
@@ -113,12 +117,15 @@ class DQN:
         (params, opt_state), metrics = jax.lax.cond(
             warm,
             lambda learning: self.descend(learning, state.target_params, state.replay, key, count),
-            lambda learning: (learning, {name: jnp.float32(0) for name in ("loss", "q_value", "td_error", "updates")}),
+            lambda learning: (
+                learning,
+                {name: jnp.float32(0) for name in ("loss", "q_value", "td_error", "updates")},
+            ),
             learning,
         )
         copy = (clock.iterations + 1) % self.target_period == 0
         target_params = polyak.periodic_copy(state.target_params, params, copy)
-        return state.replace(params=params, opt_state=opt_state, target_params=target_params), metrics
+        return dataclasses.replace(state, params=params, opt_state=opt_state, target_params=target_params), metrics
 
     def policy(self, state: DQNState, timestep: Timestep, key: Key, mode: Mode) -> jax.Array:
         """The valid action of the largest value, in either mode: the method's policy is greedy."""
@@ -168,7 +175,12 @@ class DQN:
         if self.double:
             next_q_online = self.network.apply(params, batch.next_obs)
             target = jax.vmap(td.double_q_target)(
-                batch.reward, batch.discount, batch.terminated, next_q_online, next_q_target, batch.next_action_mask
+                batch.reward,
+                batch.discount,
+                batch.terminated,
+                next_q_online,
+                next_q_target,
+                batch.next_action_mask,
             )
         else:
             target = jax.vmap(td.q_target)(
@@ -188,11 +200,11 @@ def random_action(spec: EnvSpec, timestep: Timestep, key: Key, shape: tuple[int,
 
 
 def example_transition(spec: EnvSpec) -> Transition:
-    """Shapes and dtypes of one transition without leading axes, for a replay; it holds no extras."""
-    obs = jax.ShapeDtypeStruct(spec.obs_shape, spec.obs_dtype)
-    real, flag = jax.ShapeDtypeStruct((), jnp.float32), jax.ShapeDtypeStruct((), jnp.bool_)
+    """One transition without leading axes, for a replay to be shaped by; it holds no extras."""
+    obs = jnp.zeros(spec.obs_shape, spec.obs_dtype)
+    real, flag = jnp.zeros(()), jnp.zeros((), bool)
     mask = None
     if spec.has_action_mask:
-        mask = jax.ShapeDtypeStruct((spec.action_space.n,), jnp.bool_)  # type: ignore[union-attr]
-    action = jax.ShapeDtypeStruct(spec.action_shape, spec.action_dtype)
+        mask = jnp.zeros(spec.action_space.n, bool)  # type: ignore[union-attr]
+    action = jnp.zeros(spec.action_shape, spec.action_dtype)
     return Transition(obs, action, real, flag, flag, obs, mask, mask, extras={})

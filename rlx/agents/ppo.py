@@ -82,7 +82,9 @@ class PPO:
     max_grad_norm: float = hyper(0.5, "largest global norm of a gradient", within="(0, inf)")
     normalise_advantages: bool = hyper(True, "standardise the advantages of each minibatch", static=True)
     normalise_observations: bool = hyper(True, "standardise observations by their running statistics", static=True)
-    hidden_sizes: tuple[int, ...] = hyper((64, 64), "hidden units of the actor and of the critic", within="[1, inf)", static=True)
+    hidden_sizes: tuple[int, ...] = hyper(
+        (64, 64), "hidden units of the actor and of the critic", within="[1, inf)", static=True
+    )
     activation: str = hyper("tanh", "activation of the hidden layers", choices=("tanh", "relu", "swish"), static=True)
 
     def init(self, key: Key) -> PPOState:
@@ -117,7 +119,15 @@ class PPO:
         batch = self.make_batch(state, rollout)
         rate = self.learning_rate * (1.0 - clock.progress if self.anneal else 1.0)
         params, opt_state, metrics = minibatch_epochs(
-            self.loss, self.optimiser, rate, state.params, state.opt_state, batch, key, self.num_epochs, self.num_minibatches
+            self.loss,
+            self.optimiser,
+            rate,
+            state.params,
+            state.opt_state,
+            batch,
+            key,
+            self.num_epochs,
+            self.num_minibatches,
         )
         # After the epochs, so that every ratio starts at exactly 1.
         statistics = state.statistics
@@ -160,7 +170,13 @@ class PPO:
         value = self.critic.apply(state.params["critic"], obs)
         next_value = self.critic.apply(state.params["critic"], self.normalise(state, rollout.next_obs))
         advantage = jax.vmap(returns.lambda_advantages, in_axes=(1, 1, 1, 1, 1, None, None), out_axes=1)(
-            rollout.reward, value, next_value, rollout.terminated, rollout.truncated, self.discount, self.trace_decay
+            rollout.reward,
+            value,
+            next_value,
+            rollout.terminated,
+            rollout.truncated,
+            self.discount,
+            self.trace_decay,
         )
         batch = Batch(
             obs=obs,
@@ -223,7 +239,7 @@ def standardise(x: jax.Array) -> jax.Array:
 def minibatch_epochs(
     loss: Any,
     optimiser: Optimiser,
-    learning_rate: jax.Array,
+    learning_rate: float | jax.Array,
     params: PyTree,
     opt_state: PyTree,
     batch: PyTree,

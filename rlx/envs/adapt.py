@@ -1,4 +1,4 @@
-"""One wrapper that gives every task the same face: rlx action spaces, one observation array, stable dtypes."""
+"""One wrapper that gives every task the same face: rlx actions, one observation array, stable dtypes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -118,9 +118,7 @@ def _adapt_actions(name: str, space: Any, discretise: int | None) -> tuple[Actio
         values = np.linspace(-1.0, 1.0, discretise, dtype=np.float32)
         return MultiDiscrete((discretise,) * size), lambda action: scale(jnp.asarray(values)[action])
     if discretise is not None:
-        raise ConfigurationError(
-            f"{name}: discretise is for continuous actions, but it has {space}; leave it out"
-        )
+        raise ConfigurationError(f"{name}: discretise is for continuous actions, but it has {space}; leave it out")
     if isinstance(space, spaces.Discrete):
         space = Discrete(int(space.n))
     if not isinstance(space, Discrete | MultiDiscrete):

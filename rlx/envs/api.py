@@ -3,10 +3,10 @@
 A task of one's own is a ``gymnax.environments.environment.Environment`` with ``reset_env``, ``step_env``,
 ``action_space`` and ``default_params``; rlx needs nothing else. Two things Gymnax has no word for:
 
-* *Factored actions*: ``action_space(params)`` returns ``rlx.types.MultiDiscrete(nvec)``, and ``step_env`` gets
-  int32 vectors. (``rlx.types.Discrete`` and ``rlx.types.Box`` are understood as well.)
-* *Invalid actions*: a method ``action_mask(state, params)`` returns bool ``[A]``, or ``[sum(nvec)]`` for factored
-  actions, component after component: True where an action is valid. At least one (a component) must be.
+* *Factored actions*: ``action_space(params)`` returns ``rlx.types.MultiDiscrete(nvec)``, and ``step_env``
+  gets int32 vectors. (``rlx.types.Discrete`` and ``rlx.types.Box`` are understood as well.)
+* *Invalid actions*: a method ``action_mask(state, params)`` returns bool ``[A]``, or ``[sum(nvec)]`` for
+  factored actions, component after component: True where valid. At least one (of each component) must be.
 """
 
 import dataclasses
@@ -59,8 +59,8 @@ def make_env(
     """Build an environment.
 
     Args:
-        name: ``"gymnax/CartPole-v1"``, ``"brax/halfcheetah"``, ``"rlx/probe-action"``, ``"gymnax/<id>"`` for a
-            task registered with ``gymnax.register``, or a Gymnax environment object.
+        name: ``"gymnax/CartPole-v1"``, ``"brax/halfcheetah"``, ``"rlx/probe-action"``; ``"gymnax/<id>"`` for
+            a task registered with ``gymnax.register``; or a Gymnax environment object.
         params: the task's parameters; ``None`` takes its defaults.
         max_episode_steps: steps after which an episode is truncated, at least 1; ``None`` takes the task's.
         discretise: make ``n`` >= 2 evenly spaced values, one factor a dimension, of continuous actions.
@@ -141,6 +141,4 @@ def _check_at_least(name: str, value: int | None, least: int) -> None:
 def _check_reset_mode(mode: str | None) -> None:
     modes = get_args(ResetMode)
     if mode is not None and mode not in modes:
-        raise ConfigurationError(
-            f"unknown reset_mode {mode!r}{suggest(mode, modes)}; modes: {', '.join(modes)}"
-        )
+        raise ConfigurationError(f"unknown reset_mode {mode!r}{suggest(mode, modes)}; modes: {', '.join(modes)}")

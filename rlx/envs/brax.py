@@ -35,6 +35,7 @@ def _quiet() -> Iterator[None]:
 
 with _quiet():
     from brax import envs as brax_envs
+    from brax.io import html
 
 BACKENDS = ("spring", "positional", "generalized", "mjx")
 _NAMES = (
@@ -51,9 +52,7 @@ _NAMES = (
     "walker2d",
 )
 # `brax.fluid`, which only the swimmer needs, passes `jnp.clip` an argument that JAX has removed.
-_BROKEN = {
-    "swimmer": "brax/swimmer cannot run: Brax's fluid forces do not work with current JAX; try brax/reacher"
-}
+_BROKEN = {"swimmer": "brax/swimmer cannot run: Brax's fluid forces do not work with current JAX; try brax/reacher"}
 _TIME_LIMIT = 1000
 
 
@@ -118,9 +117,7 @@ def make(name: str, params: PyTree | None = None, *, backend: str = "spring", **
         raise unknown_task("brax", name, _NAMES)
     if backend not in BACKENDS:
         hint = suggest(backend, BACKENDS)
-        raise ConfigurationError(
-            f"{full_name}: unknown backend {backend!r}{hint}; there are {', '.join(BACKENDS)}"
-        )
+        raise ConfigurationError(f"{full_name}: unknown backend {backend!r}{hint}; there are {', '.join(BACKENDS)}")
     with _quiet():
         env = brax_envs.get_environment(name, backend=backend)
         known = constructor_options(env) - {"backend"}

@@ -1,7 +1,7 @@
 """Probe tasks: a few steps long, with values known in closed form, so that an agent's mistakes have names.
 
-Each class states its true values: ``V`` is the optimal value, ``Q`` the optimal action value, and ``discount``
-the agent's. The first probe that an agent fails points to the part at fault: the constant to the value head, the
+Each class states its true values: ``V`` is the optimal value, ``Q`` the optimal action value, ``discount`` the
+agent's. The first probe that an agent fails points to the part at fault: the constant to the value head, the
 observation to the network's input, the delay to bootstrapping, the actions to the policy, and so on. Where
 actions play no role, ``continuous=True`` makes of the two discrete actions one in [-1, 1].
 """
@@ -136,9 +136,9 @@ class ActionObservation(Probe):
 class Masked(Probe):
     """Two steps, the observation is the step, 0 or 1; one of three actions is forbidden.
 
-    Action 2 is forbidden at first, action 0 at last, and a forbidden action would pay 10; action 1 pays 1 and the
-    remaining one 0. So ``V(0) = 1 + discount`` and ``V(1) = 1``, always by action 1. A return above 2 means that a
-    mask was broken, a larger ``V(0)`` that bootstrapping ignored the next observation's mask.
+    Action 2 is forbidden at first, action 0 at last, and a forbidden action would pay 10; action 1 pays 1 and
+    the remaining one 0. So ``V(0) = 1 + discount`` and ``V(1) = 1``, always by action 1. A return above 2 means
+    that a mask was broken, a larger ``V(0)`` that bootstrapping ignored the next observation's mask.
     """
 
     def outcome(self, state: ProbeState, action: jax.Array) -> Outcome:
@@ -161,8 +161,8 @@ class Masked(Probe):
 class Factored(Probe):
     """One step, two action components of 2 and 3 values, reward 1 for each that the observation asks for.
 
-    The observation is the one-hot code ``[2 + 3]`` of the two wanted values, drawn at random: ``V(o) = 2``, and
-    ``Q(o, a)`` is the number of components that are right.
+    The observation is the one-hot code ``[2 + 3]`` of the two wanted values, drawn at random: ``V(o) = 2``,
+    and ``Q(o, a)`` is the number of components that are right.
     """
 
     obs_size = 5
@@ -225,7 +225,7 @@ class Continuous(Probe):
 
 
 class ContinuousObservation(Probe):
-    """One step, observation ``o`` = -0.5 or 0.5 at random, reward ``-(a - o)**2``: best action ``o``, ``V = 0``."""
+    """One step, observation -0.5 or 0.5 at random, reward ``-(a - o)**2``: best action ``o``, ``V = 0``."""
 
     def first(self, key: Key) -> jax.Array:
         """See `Probe.first`."""
@@ -241,7 +241,7 @@ class ContinuousObservation(Probe):
 
 
 class NotANumber(IdleProbe):
-    """Reward 1 and observation 0 for three steps, then NaN for both: there is no value, learning must fail."""
+    """Reward 1 and observation 0 for three steps, then NaN for both: no value exists, learning must fail."""
 
     def outcome(self, state: ProbeState, action: jax.Array) -> Outcome:
         """See `Probe.outcome`."""

@@ -5,8 +5,8 @@ Where the start states of new episodes come from (``Env.reset_mode``):
 * ``fresh``: each copy draws a new start state whenever its episode ends. Exact. Every step computes N resets.
 * ``pool``: P start states are drawn beforehand; every step draws one new state in place of the oldest, and
   each ended episode takes one of the P at random. Every step computes one reset.
-* ``cached``: each copy goes back to its own first start state for ever, as Brax's training wrapper does. That is
-  another problem than the task's, with N start states only; it is here for comparisons.
+* ``cached``: each copy goes back to its own first start state for ever, as Brax's training wrapper does. That
+  is another problem than the task's, with N start states only; it is here for comparisons.
 """
 
 import dataclasses

@@ -34,7 +34,7 @@ class JsonLines:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a file, without a last line that a killed run left half-written; none where there is no file.
+    """The rows of a file, but for a last line that a killed run left half-written; none if there is no file.
 
     Raises:
         ConfigurationError: if a line other than the last is damaged.
@@ -46,9 +46,7 @@ def read_rows(path: Path) -> list[Row]:
             rows.append(json.loads(line))
         except json.JSONDecodeError as error:
             if number < len(lines):
-                raise ConfigurationError(
-                    f"{path} is damaged in line {number}; mend or remove that line"
-                ) from error
+                raise ConfigurationError(f"{path} is damaged in line {number}; mend or remove that line") from error
     return rows
 
 

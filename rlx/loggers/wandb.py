@@ -36,9 +36,7 @@ class WandB:
         try:
             import wandb
         except ImportError as error:
-            raise ConfigurationError(
-                "logging to Weights & Biases needs wandb: pip install 'rlx[wandb]'"
-            ) from error
+            raise ConfigurationError("logging to Weights & Biases needs wandb: pip install 'rlx[wandb]'") from error
         self._run = wandb.init(
             project=project,
             name=name,
@@ -53,11 +51,7 @@ class WandB:
 
     def rows(self, rows: Sequence[Row]) -> None:
         """Log the numbers of one evaluation."""
-        history: dict[int, dict[str, float]] = {}
-        for step, tag, value in scalars(rows):
-            history.setdefault(step, {"step": step})[tag] = value
-        for entry in history.values():
-            self._run.log(entry)
+        self._run.log({"step": rows[0]["step"], **{tag: value for _, tag, value in scalars(rows)}})
 
     def close(self) -> None:
         """Finish the W&B run; its own process writes what remains before this one exits."""

@@ -33,9 +33,7 @@ def activation_function(name: str) -> Callable[[jax.Array], jax.Array]:
     """
     if name not in _ACTIVATIONS:
         options = ", ".join(_ACTIVATIONS)
-        raise ConfigurationError(
-            f"unknown activation {name!r}{suggest(name, _ACTIVATIONS)}; choose from {options}"
-        )
+        raise ConfigurationError(f"unknown activation {name!r}{suggest(name, _ACTIVATIONS)}; choose from {options}")
     return _ACTIVATIONS[name]
 
 
@@ -139,13 +137,9 @@ def make_torso(
     """
     activation_function(activation)
     if any(size < 1 for size in hidden_sizes):
-        raise ConfigurationError(
-            f"hidden_sizes={tuple(hidden_sizes)} has a width below 1; leave that layer out"
-        )
+        raise ConfigurationError(f"hidden_sizes={tuple(hidden_sizes)} has a width below 1; leave that layer out")
     if len(obs_shape) == 3:
-        return MinAtarCNN(
-            hidden_sizes=hidden_sizes, activation=activation, kernel_init=kernel_init, name=name
-        )
+        return MinAtarCNN(hidden_sizes=hidden_sizes, activation=activation, kernel_init=kernel_init, name=name)
     return MLP(hidden_sizes, activation, kernel_init, input_rank=len(obs_shape), name=name)
 
 

@@ -61,9 +61,7 @@ def adamw(
         b2: decay of the squared gradient's running mean, in [0, 1).
         eps: added to the root in the denominator.
     """
-    return _optimiser(
-        max_grad_norm, optax.scale_by_adam(b1, b2, eps), optax.add_decayed_weights(weight_decay)
-    )
+    return _optimiser(max_grad_norm, optax.scale_by_adam(b1, b2, eps), optax.add_decayed_weights(weight_decay))
 
 
 def sgd(max_grad_norm: Scalar | None = None) -> Optimiser:
@@ -72,7 +70,7 @@ def sgd(max_grad_norm: Scalar | None = None) -> Optimiser:
     Args:
         max_grad_norm: global norm to which gradients are scaled down first; ``None`` leaves them alone.
     """
-    return _optimiser(max_grad_norm)
+    return _optimiser(max_grad_norm, optax.identity())
 
 
 def rmsprop(
@@ -117,9 +115,7 @@ def _optimiser(max_grad_norm: Scalar | None, *scalings: optax.GradientTransforma
     clip = () if max_grad_norm is None else (optax.clip_by_global_norm(max_grad_norm),)
     transform = _flatten_small(optax.chain(*clip, *scalings))
 
-    def step(
-        grads: PyTree, opt_state: PyTree, params: PyTree, learning_rate: Scalar
-    ) -> tuple[PyTree, PyTree]:
+    def step(grads: PyTree, opt_state: PyTree, params: PyTree, learning_rate: Scalar) -> tuple[PyTree, PyTree]:
         updates, opt_state = transform.update(grads, opt_state, params)
         updates = jax.tree.map(lambda update: -learning_rate * update, updates)
         return optax.apply_updates(params, updates), opt_state

@@ -5,9 +5,7 @@ import jax
 import jax.numpy as jnp
 
 
-def clipped_surrogate(
-    log_ratio: jax.Array, advantage: jax.Array, clip_epsilon: float | jax.Array
-) -> jax.Array:
+def clipped_surrogate(log_ratio: jax.Array, advantage: jax.Array, clip_epsilon: float | jax.Array) -> jax.Array:
     """The clipped policy objective, negated to be minimised (Schulman et al. 2017, eq. 7).
 
     Args:

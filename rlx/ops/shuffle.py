@@ -35,9 +35,7 @@ def shuffled_indices(key: Key, size: int, start: int | jax.Array, count: int) ->
     if not 1 <= size < 2**31:
         raise ConfigurationError(f"cannot shuffle {size} indices; size must lie in [1, 2**31)")
     if not 0 <= count <= size:
-        raise ConfigurationError(
-            f"cannot draw {count} of {size} shuffled indices; count must lie in [0, {size}]"
-        )
+        raise ConfigurationError(f"cannot draw {count} of {size} shuffled indices; count must lie in [0, {size}]")
     high, low = _digits(size)
     round_keys = jax.random.bits(key, (_ROUNDS,), jnp.uint32)
     positions = jnp.asarray(start, jnp.uint32) + jnp.arange(count, dtype=jnp.uint32)

@@ -107,9 +107,7 @@ def _accumulate(
     data: Transition = ring.data
     steps = jnp.arange(n)
     rows = (start[:, None] + steps) % ring.capacity
-    reward, terminated, truncated = take(
-        Ring((data.reward, data.terminated, data.truncated)), rows, env[:, None]
-    )
+    reward, terminated, truncated = take(Ring((data.reward, data.terminated, data.truncated)), rows, env[:, None])
     ends = terminated | truncated | (steps == n - 1)
     last = jnp.argmax(ends, axis=1)
     discounted = jnp.where(steps <= last[:, None], discount**steps * reward, 0.0)

@@ -37,9 +37,7 @@ def init(num_entries: int) -> SumTree:
         ConfigurationError: if there is no entry.
     """
     if num_entries < 1:
-        raise ConfigurationError(
-            f"a prioritised replay of {num_entries} entries holds nothing; make it at least 1"
-        )
+        raise ConfigurationError(f"a prioritised replay of {num_entries} entries holds nothing; make it at least 1")
     nodes = -(-num_entries // WIDTH)
     levels = [jnp.zeros((nodes, WIDTH))]
     while nodes > 1:
@@ -146,11 +144,10 @@ def _descend(children: jax.Array, mass: jax.Array) -> tuple[jax.Array, jax.Array
     Returns:
         The child's slot, the mass left over within it, and the child's own sum.
     """
-    # Rounding must never lead to a child of sum 0: those are passed over, and the mass stays within the rest.
+    # Rounding, which depends on the device's order of summation, must never lead to a child of sum 0: those
+    # are passed over, and the mass stays within the rest.
     cumulative = jnp.where(children > 0, jnp.cumsum(children, axis=-1), 0.0)
     mass = jnp.minimum(mass, cumulative.max(axis=-1) * (1 - 2**-23))
     slot = jnp.argmax(cumulative > mass[:, None], axis=-1)
-    child, above = (
-        jnp.take_along_axis(array, slot[:, None], axis=-1)[:, 0] for array in (children, cumulative)
-    )
+    child, above = (jnp.take_along_axis(array, slot[:, None], axis=-1)[:, 0] for array in (children, cumulative))
     return slot, jnp.maximum(mass - (above - child), 0.0), child

@@ -56,17 +56,13 @@ def init(item: PyTree, capacity: int, num_envs: int) -> Ring:
             f"a replay of {capacity} rows of {num_envs} environments holds nothing; both must be at least 1 "
             "(rows = transitions to hold // environments)"
         )
-    return Ring(
-        data=jax.tree.map(lambda leaf: jnp.zeros((capacity, num_envs, *leaf.shape), leaf.dtype), item)
-    )
+    return Ring(data=jax.tree.map(lambda leaf: jnp.zeros((capacity, num_envs, *leaf.shape), leaf.dtype), item))
 
 
 def bytes_for(item: PyTree, capacity: int, num_envs: int) -> int:
     """Return the bytes ``init`` would allocate for the same arguments, without allocating them."""
     leaves = jax.tree.leaves(item)
-    return (
-        capacity * num_envs * sum(math.prod(leaf.shape) * jnp.dtype(leaf.dtype).itemsize for leaf in leaves)
-    )
+    return capacity * num_envs * sum(math.prod(leaf.shape) * jnp.dtype(leaf.dtype).itemsize for leaf in leaves)
 
 
 def add(ring: Ring, rows: PyTree, count: int | jax.Array) -> Ring:

@@ -52,23 +52,17 @@ def plot_learning_curves(
         _draw_curve(axes, label, np.asarray(steps), np.asarray(values), COLOURS[index % len(COLOURS)], style)
     _draw_references(axes, references or {})
     _finish(axes, title, ylabel)
-    figure.supxlabel(
-        "line: interquartile mean over seeds; band: 95 % bootstrap interval", fontsize=7, color="0.45"
-    )
+    figure.supxlabel("line: interquartile mean over seeds; band: 95 % bootstrap interval", fontsize=7, color="0.45")
     # A fixed salt and no date make the same data the same file.
     with matplotlib.rc_context({"svg.hashsalt": "rlx"}):
         for path in [paths] if isinstance(paths, Path) else paths:
             figure.savefig(path, dpi=200, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
-def _draw_curve(
-    axes: "Axes", label: str, steps: np.ndarray, values: np.ndarray, colour: str, style: str
-) -> None:
+def _draw_curve(axes: "Axes", label: str, steps: np.ndarray, values: np.ndarray, colour: str, style: str) -> None:
     members, whole = len(values), np.isfinite(values).all(axis=0)
     if not whole.any():
-        raise ValueError(
-            f"{label!r} has no step at which every member has a value; leave diverged members out"
-        )
+        raise ValueError(f"{label!r} has no step at which every member has a value; leave diverged members out")
     if 1 < members <= MEMBERS_DRAWN:
         axes.plot(steps, values.T, color=colour, linewidth=0.7, alpha=0.4)
     steps, values = steps[whole], values[:, whole]

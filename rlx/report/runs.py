@@ -73,9 +73,7 @@ def _read_rows(folder: Path) -> list[dict[str, Any]]:
             rows.append(json.loads(line))
         except json.JSONDecodeError as error:
             if number < len(lines):
-                raise _error(
-                    f"{folder}/metrics.jsonl is damaged in line {number}; mend or remove it"
-                ) from error
+                raise _error(f"{folder}/metrics.jsonl is damaged in line {number}; mend or remove it") from error
     return rows
 
 

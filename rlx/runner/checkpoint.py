@@ -25,7 +25,8 @@ class Checkpoints:
         if best:
             policies.append(checkpoint_managers.BestN(get_metric_fn=lambda metrics: metrics[_SCORE], n=1))
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies), cleanup_tmp_directories=True
+            preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
+            cleanup_tmp_directories=True,
         )
         self._folder = folder
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)

@@ -1,5 +1,7 @@
 """Step one member's environments with its behaviour policy."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -43,7 +45,7 @@ class EpisodeStatistics:
 
     def restart(self) -> "EpisodeStatistics":
         """The same running episodes, with sums of zero."""
-        return EpisodeStatistics.zeros(self.episodes.shape[-1]).replace(episode_return=self.episode_return)  # type: ignore[attr-defined]
+        return dataclasses.replace(EpisodeStatistics.zeros(self.episodes.shape[-1]), episode_return=self.episode_return)
 
 
 def collect(

@@ -39,7 +39,14 @@ def evaluate(agent: Agent, env: Env, agent_state: PyTree, key: Key, num_episodes
         return task_state, timestep, ended | timestep.terminated | timestep.truncated, returns, lengths, key
 
     ended = jnp.zeros(num_episodes, bool)
-    carry = (task_state, timestep, ended, jnp.zeros(num_episodes), jnp.zeros(num_episodes, jnp.int32), play_key)
+    carry = (
+        task_state,
+        timestep,
+        ended,
+        jnp.zeros(num_episodes),
+        jnp.zeros(num_episodes, jnp.int32),
+        play_key,
+    )
     *_, returns, lengths, _ = jax.lax.while_loop(running, step, carry)
     return Evaluation(returns=returns, lengths=lengths)
 
@@ -59,7 +66,9 @@ def record(agent: Agent, env: Env, agent_state: PyTree, key: Key, mode: Mode) ->
         action = agent.policy(agent_state, timestep, act_key, mode)
         return vector.advance(env, task_state, timestep.episode_step, action, env_key)
 
-    states, rewards, (task_state, timestep) = [first_state], [], (first_state, first)
+    states: list[PyTree] = [first_state]
+    rewards: list[float] = []
+    task_state, timestep = first_state, first
     while not rewards or not (timestep.terminated | timestep.truncated).all():
         task_state, timestep = step(task_state, timestep, jax.random.fold_in(play_key, len(rewards)))
         states.append(task_state)

@@ -32,7 +32,9 @@ def create(path: Path, config: dict[str, Any]) -> None:
         ConfigurationError: if there is a run already, so that nothing is overwritten.
     """
     if (path / "config.yaml").exists():
-        raise ConfigurationError(f"{path} holds a run already; resume={path} goes on with it, or choose another run_dir")
+        raise ConfigurationError(
+            f"{path} holds a run already; resume={path} goes on with it, or choose another run_dir"
+        )
     path.mkdir(parents=True, exist_ok=True)
     write_atomically(path / "metadata.json", json.dumps(metadata(), indent=2) + "\n")
     write_atomically(path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
@@ -65,9 +67,9 @@ def metadata() -> dict[str, Any]:
         "git_commit": _git_commit(),
         "platform": platform.platform(),
         "device": f"{len(jax.devices())} x {device.device_kind} ({device.platform})",
-        "x64": bool(jax.config.jax_enable_x64),
-        "matmul_precision": str(jax.config.jax_default_matmul_precision),
-        "prng": str(jax.config.jax_default_prng_impl),
+        "x64": bool(jax.config.values["jax_enable_x64"]),
+        "matmul_precision": str(jax.config.values["jax_default_matmul_precision"]),
+        "prng": str(jax.config.values["jax_default_prng_impl"]),
     }
 
 

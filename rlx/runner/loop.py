@@ -4,6 +4,8 @@
 all members share: an agent's periodic branches therefore stay branches under ``vmap``.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -55,7 +57,7 @@ def init(agent: Agent, env: Env, key: Key, clock: Clock) -> RunState:
         clock=clock,
     )
     _, metrics = jax.eval_shape(lambda state: _collect_and_update(agent, env, state), state)
-    return state.replace(metrics=jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), metrics))  # type: ignore[attr-defined]
+    return dataclasses.replace(state, metrics=jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), metrics))
 
 
 def iterate(agent: Agent, env: Env, state: RunState) -> RunState:
@@ -64,7 +66,7 @@ def iterate(agent: Agent, env: Env, state: RunState) -> RunState:
     updates = metrics["updates"]
     weighted = {name: jnp.where(updates > 0, value * updates, 0.0) for name, value in metrics.items()}
     weighted["updates"] = updates
-    return state.replace(metrics=jax.tree.map(jnp.add, state.metrics, weighted))  # type: ignore[attr-defined]
+    return dataclasses.replace(state, metrics=jax.tree.map(jnp.add, state.metrics, weighted))
 
 
 def chunk(agents: Agent, env: Env, state: RunState, iterations: jax.Array, new_window: jax.Array) -> RunState:
@@ -77,16 +79,16 @@ def chunk(agents: Agent, env: Env, state: RunState, iterations: jax.Array, new_w
         iterations: int32 scalar, traced: chunks of any length share one program.
         new_window: bool scalar, whether to restart the sums of the logging window first.
     """
-    restarted = state.replace(  # type: ignore[attr-defined]
-        statistics=jax.vmap(EpisodeStatistics.restart)(state.statistics),
-        metrics=jax.tree.map(jnp.zeros_like, state.metrics),
+    restarted = (jax.vmap(EpisodeStatistics.restart)(state.statistics), jax.tree.map(jnp.zeros_like, state.metrics))
+    statistics, metrics = jax.tree.map(
+        lambda new, old: jnp.where(new_window, new, old), restarted, (state.statistics, state.metrics)
     )
-    state = jax.tree.map(lambda new, old: jnp.where(new_window, new, old), restarted, state)
+    state = dataclasses.replace(state, statistics=statistics, metrics=metrics)
     members = jax.vmap(lambda agent, state: iterate(agent, env, state), (0, MEMBER_AXES), MEMBER_AXES)
     steps = agents.num_envs * agents.rollout_length
 
     def body(_: jax.Array, state: RunState) -> RunState:
-        return members(agents, state).replace(clock=state.clock.advance(steps))  # type: ignore[attr-defined]
+        return dataclasses.replace(members(agents, state), clock=state.clock.advance(steps))
 
     return jax.lax.fori_loop(0, iterations, body, state)
 
@@ -110,7 +112,11 @@ def window(state: RunState) -> Metrics:
 
 def healthy(state: RunState) -> jax.Array:
     """Bool ``[M]``: no loss, metric or episode return of the logging window is infinite or NaN."""
-    sums = [*state.metrics.values(), state.statistics.episode_return.sum(-1), state.statistics.return_sum.sum(-1)]
+    sums = [
+        *state.metrics.values(),
+        state.statistics.episode_return.sum(-1),
+        state.statistics.return_sum.sum(-1),
+    ]
     return jnp.isfinite(jnp.stack(sums)).all(axis=0)
 
 
@@ -120,7 +126,7 @@ def _collect_and_update(agent: Agent, env: Env, state: RunState) -> tuple[RunSta
         agent, env, state.agent, state.env, state.timestep, state.statistics, collect_key, state.clock
     )
     agent_state, metrics = agent.update(state.agent, rollout, update_key, state.clock)
-    state = state.replace(  # type: ignore[attr-defined]
-        agent=agent_state, env=env_state, timestep=timestep, statistics=statistics, key=key
+    state = dataclasses.replace(
+        state, agent=agent_state, env=env_state, timestep=timestep, statistics=statistics, key=key
     )
     return state, metrics

@@ -12,11 +12,13 @@ class Plan:
         iterations: iterations that spend the budget; the last may overshoot it by less than one iteration.
         evaluations: iterations after which the run evaluates and logs, 0 and the last among them.
         checkpoints: iterations after which it saves, 0 and the last among them.
+        steps: environment steps of each member that those iterations take.
     """
 
     def __init__(self, settings: RunSettings, steps_per_iteration: int) -> None:
         self.steps_per_iteration = steps_per_iteration
         self.iterations = math.ceil(settings.total_steps / steps_per_iteration)
+        self.steps = self.iterations * steps_per_iteration
         self.evaluations = self._evenly(settings.num_evaluations)
         self.checkpoints = self._evenly(settings.num_checkpoints)
 

@@ -32,7 +32,7 @@ def stack(agents: Sequence[Agent]) -> Agent:
     """
     structures = [jax.tree.structure(agent) for agent in agents]
     for agent, structure in zip(agents, structures, strict=True):
-        if structure != structures[0]:
+        if structure != structures[0]:  # type: ignore[operator]
             names = [name for name, value in vars(agent).items() if value != getattr(agents[0], name)]
             raise ConfigurationError(
                 f"members of one population must agree in {', '.join(names)}: these fix shapes or branches; "
@@ -146,8 +146,6 @@ def programs(env: Env, mesh: Mesh, eval_episodes: int, mode: Mode) -> Programs:
 
     return Programs(
         init=sharded(init, (MEMBERS, MEMBERS, REPLICATED), RUN_STATE),
-        chunk=sharded(
-            chunk, (MEMBERS, RUN_STATE, REPLICATED, REPLICATED), (RUN_STATE, MEMBERS, MEMBERS), donate=(1,)
-        ),
+        chunk=sharded(chunk, (MEMBERS, RUN_STATE, REPLICATED, REPLICATED), (RUN_STATE, MEMBERS, MEMBERS), donate=(1,)),
         evaluate=sharded(evaluation, (MEMBERS, MEMBERS, MEMBERS), MEMBERS),
     )

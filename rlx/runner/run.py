@@ -77,17 +77,17 @@ class Run:
         agents: Agent,
         env: Env,
         settings: RunSettings,
+        plan: Plan,
         folder: Path,
         checkpoints: Checkpoints,
         loggers: Sequence[Logger],
         progress: Progress,
         seconds_before: float = 0.0,
     ) -> None:
-        self.seeds, self.folder = settings.seeds, folder
+        self.seeds, self.plan, self.folder = settings.seeds, plan, folder
         self.mesh = population.mesh_for(len(self.seeds))
         self.agents = population.place(agents, self.mesh)
         self.programs = population.programs(env, self.mesh, settings.eval_episodes, settings.eval_mode)
-        self.plan = Plan(settings, agents.num_envs * agents.rollout_length)
         self.clock = Clock.start(settings.total_steps)
         self.loggers, self.progress = loggers, progress
         self.checkpoints = checkpoints
@@ -177,7 +177,8 @@ class Run:
         values = {name: np.asarray(value) for name, value in window.items()}
         returns = values["training/return_mean"]
         self.progress.progress(
-            iteration * self.plan.steps_per_iteration, None if np.isnan(returns).all() else float(np.nanmean(returns))
+            iteration * self.plan.steps_per_iteration,
+            None if np.isnan(returns).all() else float(np.nanmean(returns)),
         )
         return values
 
@@ -225,9 +226,9 @@ class Run:
         self.policies.close()
         seeds = ", ".join(str(seed) for seed, good in zip(self.seeds, healthy, strict=True) if not good)
         raise RunFailed(
-            f"{what} of seed {seeds} became infinite or NaN before step {int(state.clock.env_steps)}; that state is in "
-            f"{self.folder / 'failed'}, the last good one in {self.folder / 'checkpoints'}; lower the learning rate, or "
-            "check the environment's rewards and observations"
+            f"{what} of seed {seeds} became infinite or NaN before step {int(state.clock.env_steps)}; that state is "
+            f"in {self.folder / 'failed'}, the last good one in {self.folder / 'checkpoints'}; lower the learning "
+            "rate, or check the environment's rewards and observations"
         )
 
 

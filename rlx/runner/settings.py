@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from rlx.types import hyper
+from rlx.types import Mode, hyper
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,7 +14,7 @@ class RunSettings:
     num_seeds: int = hyper(1, "members, with consecutive seeds, run as one program", within="[1, inf)")
     num_evaluations: int = hyper(20, "evaluations after the one at step 0, evenly spaced", within="[1, inf)")
     eval_episodes: int = hyper(32, "whole episodes an evaluation", within="[1, inf)")
-    eval_mode: str = hyper("greedy", "how the evaluated policy acts", choices=("greedy", "sample"))
+    eval_mode: Mode = hyper("greedy", "how the evaluated policy acts", choices=("greedy", "sample"))
     num_checkpoints: int = hyper(10, "saved states, evenly spaced over the run", within="[1, inf)")
     keep_checkpoints: int = hyper(2, "newest states kept, beside the best", within="[1, inf)")
     run_dir: str | None = hyper(None, "folder of the run; by default a new one below runs/")

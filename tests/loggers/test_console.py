@@ -67,8 +67,7 @@ def test_a_plain_line_says_everything(clock):
         run_half(progress, clock)
     # 50k steps/s of each of 4 members; half a million steps of each are left.
     assert terminal.file.getvalue().splitlines()[-2] == (
-        "step 500k of 1M (50 %), return 1520 ± 210, training return 1404, "
-        "200k steps/s, 0:30 elapsed, 0:10 left"
+        "step 500k of 1M (50 %), return 1520 ± 210, training return 1404, 200k steps/s, 0:30 elapsed, 0:10 left"
     )
     assert "\x1b" not in terminal.file.getvalue()
 
@@ -153,15 +152,11 @@ def test_counts(value, text):
     assert count(value) == text
 
 
-@pytest.mark.parametrize(
-    ("value", "text"), [(0.853, "0.85"), (-42.13, "-42.1"), (1520.4, "1520"), (123456, "123456")]
-)
+@pytest.mark.parametrize(("value", "text"), [(0.853, "0.85"), (-42.13, "-42.1"), (1520.4, "1520"), (123456, "123456")])
 def test_numbers(value, text):
     assert number(value) == text
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0:00"), (59.7, "1:00"), (754, "12:34"), (11_262, "3:07:42")]
-)
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (59.7, "1:00"), (754, "12:34"), (11_262, "3:07:42")])
 def test_durations(seconds, text):
     assert duration(seconds) == text

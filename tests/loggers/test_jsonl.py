@@ -18,9 +18,7 @@ def read(path):
 
 def test_rows_are_read_back_as_they_were(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    rows = [
-        row(0, m, **{"evaluation/returns": [1 / 3, -1e300, 5e-324], "loss/value": 0.1 + m}) for m in range(2)
-    ]
+    rows = [row(0, m, **{"evaluation/returns": [1 / 3, -1e300, 5e-324], "loss/value": 0.1 + m}) for m in range(2)]
     JsonLines(path).rows(rows)
     JsonLines(path).rows([row(10)])  # a second logger appends
     assert read(path) == [*rows, row(10)]

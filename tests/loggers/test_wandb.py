@@ -25,9 +25,7 @@ def test_an_offline_run_holds_config_and_history(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_SILENT", "true")
     logger = WandB("rlx-tests", "ppo", {"agent": {"discount": 0.99}}, tmp_path, mode="offline")
     for step in (0, 100):
-        members = [
-            {"step": step, "member": m, "seed": 7 + m, "evaluation/return": step + m} for m in range(2)
-        ]
+        members = [{"step": step, "member": m, "seed": 7 + m, "evaluation/return": step + m} for m in range(2)]
         logger.rows([{**member, "evaluation/returns": [1.0, 2.0]} for member in members])
     logger.close()
     wandb.teardown()  # as at the exit of the process: W&B's own process has then written everything
@@ -35,9 +33,7 @@ def test_an_offline_run_holds_config_and_history(tmp_path, monkeypatch):
     read = records(path)
     (run,) = [record.run for record in read if record.HasField("run")]
     assert (run.project, run.display_name) == ("rlx-tests", "ppo")
-    assert {item.key: json.loads(item.value_json) for item in run.config.update}["agent"] == {
-        "discount": 0.99
-    }
+    assert {item.key: json.loads(item.value_json) for item in run.config.update}["agent"] == {"discount": 0.99}
     history = [
         {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in record.history.item}
         for record in read

@@ -39,9 +39,7 @@ def test_batches_of_several_axes_equal_numpy(shape):
 def test_a_large_offset_does_not_eat_the_variance(batch_size):
     rng = np.random.default_rng(1)
     data = rng.normal(1e4, 1.0, size=(4096 // batch_size * 4, batch_size, 2)).astype(np.float32)
-    stats = jax.jit(lambda data: jax.lax.scan(lambda s, b: (rs.update(s, b), None), rs.init((2,)), data)[0])(
-        data
-    )
+    stats = jax.jit(lambda data: jax.lax.scan(lambda s, b: (rs.update(s, b), None), rs.init((2,)), data)[0])(data)
     exact = data.astype(np.float64)
     # float32 cannot tell numbers near 10,000 apart by less than 0.001.
     np.testing.assert_allclose(stats.mean, exact.mean(axis=(0, 1)), atol=0.03 if batch_size == 1 else 2e-3)

@@ -107,9 +107,7 @@ def test_targets_by_hand_at_both_kinds_of_end():
 
 def test_rewards_after_an_end_never_enter():
     steps = history(8)
-    poisoned = steps.replace(
-        reward=np.where(np.arange(8)[:, None] > 3, np.nan, steps.reward).astype(np.float32)
-    )
+    poisoned = steps.replace(reward=np.where(np.arange(8)[:, None] > 3, np.nan, steps.reward).astype(np.float32))
     batch = n_step.n_step_windows(filled(poisoned, 8), 8, jnp.array([1]), jnp.array([0]), 5, DISCOUNT)
     expected = steps.reward[1, 0] + 0.9 * steps.reward[2, 0] + 0.81 * steps.reward[3, 0]
     np.testing.assert_allclose(batch.reward, [expected], rtol=1e-5)

@@ -129,27 +129,21 @@ def test_a_donated_population_is_written_in_place():
         stores, total = carry
         rows = (jnp.full((members, 1, num_envs, 5), total), jnp.ones((members, 1, num_envs), bool))
         stores = jax.vmap(ring.add, in_axes=(0, 0, None))(stores, rows, count)
-        values, _ = jax.vmap(ring.take)(
-            stores, jnp.full((members, 7), count // 2), jnp.zeros((members, 7), int)
-        )
+        values, _ = jax.vmap(ring.take)(stores, jnp.full((members, 7), count // 2), jnp.zeros((members, 7), int))
         return stores, total + values.mean() + 1.0
 
     def run(carry, steps):
         return jax.lax.fori_loop(0, steps, step, carry)
 
     compiled = jax.jit(run, donate_argnums=0).lower((stores, jnp.float32(0)), 10).compile()
-    assert compiled.memory_analysis().temp_size_in_bytes < 0.01 * members * ring.bytes_for(
-        item, capacity, num_envs
-    )
+    assert compiled.memory_analysis().temp_size_in_bytes < 0.01 * members * ring.bytes_for(item, capacity, num_envs)
     assert not re.search(rf"\[{members},{capacity},[\d,]*\]\S* copy\(", compiled.as_text())
     assert " scatter(" not in compiled.as_text()
 
 
 def test_refuses_rows_that_do_not_divide_the_capacity():
     store = ring.init(scalar_item(), capacity=6, num_envs=1)
-    with pytest.raises(
-        ConfigurationError, match="6 rows cannot be filled 4 at a time; make its rows a multiple"
-    ):
+    with pytest.raises(ConfigurationError, match="6 rows cannot be filled 4 at a time; make its rows a multiple"):
         ring.add(store, jnp.zeros((4, 1), jnp.int32), 0)
     with pytest.raises(ConfigurationError, match="6 rows cannot be filled 12 at a time"):
         ring.add(store, jnp.zeros((12, 1), jnp.int32), 0)

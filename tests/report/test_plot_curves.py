@@ -15,9 +15,7 @@ def curve(members):
 
 def test_formats_follow_the_suffixes(tmp_path):
     paths = [tmp_path / "curve.png", tmp_path / "curve.svg"]
-    plot_learning_curves(
-        {"ppo": curve(3), "sac": curve(8)}, paths, title="brax/ant", references={"paper": 2.0}
-    )
+    plot_learning_curves({"ppo": curve(3), "sac": curve(8)}, paths, title="brax/ant", references={"paper": 2.0})
     assert paths[0].read_bytes().startswith(b"\x89PNG")
     assert "<svg" in paths[1].read_text()
 

@@ -12,9 +12,7 @@ from rlx.types import ConfigurationError
 
 
 def write_run(folder, lines):
-    (folder / "config.yaml").write_text(
-        "agent: {name: ppo, learning_rate: 3e-4}\ntotal: 100\ntwice: ${total}\n"
-    )
+    (folder / "config.yaml").write_text("agent: {name: ppo, learning_rate: 3e-4}\ntotal: 100\ntwice: ${total}\n")
     (folder / "metadata.json").write_text(json.dumps({"rlx": "0.1.0"}))
     (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n")
 
@@ -31,9 +29,7 @@ def test_a_run_is_read_back(tmp_path):
     assert run.rows == [{"step": 0, "member": 0, "seed": 7, "evaluation/return_mean": 1.5}]
 
 
-@pytest.mark.parametrize(
-    "torn", ['{"step": 20, "mem', '{"step": 20, "member": 0, "evaluation/return_mean": 1', "{"]
-)
+@pytest.mark.parametrize("torn", ['{"step": 20, "mem', '{"step": 20, "member": 0, "evaluation/return_mean": 1', "{"])
 def test_a_half_written_last_row_is_ignored(tmp_path, torn):
     write_run(tmp_path, [row(0, 0, 1.5), row(10, 0, 2.5), torn])
     assert [entry["step"] for entry in read_run(tmp_path).rows] == [0, 10]
