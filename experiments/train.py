@@ -1,18 +1,16 @@
 """Train an agent in an environment: ``python experiments/train.py agent=ppo env=brax/halfcheetah num_seeds=4``."""
 
 import rlx
-from rlx import cli
+from rlx import cli, usage
 
 
 def train(words: list[str]) -> None:
     """Start a run from overrides, or go on with one (``resume=RUN_FOLDER``)."""
-    resume = [word.removeprefix("resume=") for word in words if word.startswith("resume=")]
-    if resume:
-        if len(words) > 1:
-            raise rlx.ConfigurationError(
-                "resume=RUN_FOLDER stands alone: a run goes on with the settings it began with"
-            )
-        trained = rlx.resume(resume[0])
+    folders = [word.removeprefix("resume=") for word in words if word.startswith("resume=")]
+    if folders and (len(words) > 1 or not folders[0]):
+        raise rlx.ConfigurationError("resume=RUN_FOLDER stands alone: a run goes on with the settings it began with")
+    if folders:
+        trained = rlx.resume(folders[0])
     else:
         config = cli.compose_config(words)
         env = rlx.make_env(**config.env)
@@ -22,4 +20,4 @@ def train(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(train, cli.train_help)
+    cli.main(train, usage.train_help)

@@ -1,26 +1,22 @@
 """From names and plain values to checked agents."""
 
 import dataclasses
+import difflib
 import math
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from rlx import registry
-from rlx.types import (
-    Agent,
-    Box,
-    ConfigurationError,
-    Discrete,
-    EnvSpec,
-    MultiDiscrete,
-    in_interval,
-    suggest,
-)
+from rlx.types import Agent, Box, ConfigurationError, Discrete, EnvSpec, MultiDiscrete, in_interval, suggest
 
 _SPACE_NAMES = {Discrete: "discrete", MultiDiscrete: "factored", Box: "continuous"}
+_MEMBERS = ("accepts", "spec", "num_envs", "rollout_length", "init", "act", "update", "policy")
+_NUMBERS = {int: "whole numbers", float: "numbers", str: "words"}
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
 
 
 class Setting(NamedTuple):
-    """One configurable field: its type, default and documentation."""
+    """One configurable field: its type, default (``dataclasses.MISSING`` if it has none) and documentation."""
 
     name: str
     type: Any
@@ -48,32 +44,38 @@ def settings_of(cls: type) -> dict[str, Setting]:
 
 
 def checked(setting: Setting, value: Any, where: str) -> Any:
-    """``value`` as ``setting``'s type.
+    """``value`` as ``setting``'s type; ``where`` stands before its name in messages, such as ``"agent."``.
 
     Raises:
         ConfigurationError: if the type is wrong or the value out of range.
     """
     name = f"{where}{setting.name}"
-    value = _converted(setting.type, value, name)
-    if value is None:
-        return value
-    if setting.choices and value not in setting.choices:
-        raise ConfigurationError(
-            f"{name}={value}: unknown choice{suggest(str(value), setting.choices)}; one of {', '.join(setting.choices)}"
-        )
-    numbers = value if isinstance(value, tuple) else (value,)
+    try:
+        converted = _converted(setting.type, value)
+    except TypeError as error:
+        raise ConfigurationError(f"{name}={value!r} has the wrong type; it must be {_kind(setting)}") from error
+    if converted is None:
+        return None
+    if setting.choices and converted not in setting.choices:
+        hint = suggest(converted, setting.choices)
+        raise ConfigurationError(f"{name}={converted} is no choice{hint}; choose one of {', '.join(setting.choices)}")
+    numbers = converted if isinstance(converted, tuple) else (converted,)
     if setting.within and not all(in_interval(number, setting.within) for number in numbers):
         raise ConfigurationError(f"{name}={value} is out of range; it must lie in {setting.within}")
-    return value
+    return converted
 
 
-def check_names(names: Any, settings: dict[str, Setting], where: str, owner: str) -> None:
-    """Refuse a name that is no setting, and say which one is nearest."""
+def check_names(names: Iterable[str], settings: Mapping[str, Setting], where: str, owner: str) -> None:
+    """Refuse a name that is no setting.
+
+    Raises:
+        ConfigurationError: naming the nearest setting, or all of them where none is near.
+    """
     for name in names:
         if name not in settings:
-            raise ConfigurationError(
-                f"unknown key {where}{name}{suggest(name, settings)}; {owner} has: {', '.join(settings)}"
-            )
+            near = difflib.get_close_matches(name, settings, n=1, cutoff=0.6)
+            remedy = f" (did you mean '{where}{near[0]}'?)" if near else f"; {owner} has: {', '.join(settings)}"
+            raise ConfigurationError(f"unknown key {where}{name}{remedy}")
 
 
 def make_agent(name: str, spec: Any, **hyperparameters: Any) -> Agent:
@@ -89,10 +91,29 @@ def make_agent(name: str, spec: Any, **hyperparameters: Any) -> Agent:
             that environment.
     """
     cls = registry.agent_class(name)
-    settings = settings_of(cls)
+    check_hyperparameters(name, hyperparameters)
+    spec = getattr(spec, "spec", spec)
+    if not isinstance(spec, EnvSpec):
+        raise ConfigurationError(f"make_agent needs the environment, not {spec!r}: make_agent({name!r}, make_env(...))")
+    return validate(cls(spec, **hyperparameters))
+
+
+def check_hyperparameters(name: str, hyperparameters: Mapping[str, Any]) -> None:
+    """Refuse what the agent ``name`` has no field for, and values that do not fit.
+
+    Raises:
+        ConfigurationError: see ``make_agent``.
+    """
+    settings = settings_of(registry.agent_class(name))
+    for key in hyperparameters:
+        owners = [other for other in registry.agents() if key in settings_of(registry.agent_class(other))]
+        if owners and name not in owners:
+            raise ConfigurationError(
+                f"agent.{key} belongs to {', '.join(owners)}, not to {name}; leave it out, or choose that agent"
+            )
     check_names(hyperparameters, settings, "agent.", name)
-    agent = cls(spec if isinstance(spec, EnvSpec) else spec.spec, **hyperparameters)
-    return validate(agent)
+    for key, value in hyperparameters.items():
+        checked(settings[key], value, "agent.")
 
 
 def validate(agent: Agent) -> Agent:
@@ -101,9 +122,12 @@ def validate(agent: Agent) -> Agent:
     Raises:
         ConfigurationError: see ``make_agent``.
     """
-    if not dataclasses.is_dataclass(agent):
-        raise ConfigurationError(f"{agent!r} is no agent; build one with rlx.make_agent")
-    name = type(agent).__name__.lower()
+    if isinstance(agent, type) or not dataclasses.is_dataclass(agent):
+        raise ConfigurationError(f"{agent!r} is no agent; build one with rlx.make_agent, or from a flax.struct dataclass")
+    name = agent_name(agent)
+    missing = [member for member in _MEMBERS if not hasattr(agent, member)]
+    if missing:
+        raise ConfigurationError(f"{name} is no agent: it has no {', '.join(missing)}; see docs/writing_an_agent.md")
     if type(agent.spec.action_space) not in agent.accepts:
         wanted = " or ".join(_SPACE_NAMES[space] for space in agent.accepts)
         given = _SPACE_NAMES[type(agent.spec.action_space)]
@@ -115,38 +139,53 @@ def validate(agent: Agent) -> Agent:
     return dataclasses.replace(agent, **values)
 
 
+def agent_name(agent: Agent) -> str:
+    """The name the agent is registered under, or its class's."""
+    names = (name for name in registry.agents() if registry.agent_class(name) is type(agent))
+    return next(names, type(agent).__name__)
+
+
 def _remedy(agent: Agent) -> str:
-    if isinstance(agent.spec.action_space, Box) and MultiDiscrete in agent.accepts:
-        return "add discretise=3"
-    fitting = [
-        name for name in registry.agents() if type(agent.spec.action_space) in registry.agent_class(name).accepts
-    ]
+    space = type(agent.spec.action_space)
+    if space is Box and MultiDiscrete in agent.accepts:
+        return "add env.discretise=3"
+    fitting = [name for name in registry.agents() if space in registry.agent_class(name).accepts]
     return f"agents that can act there: {', '.join(fitting)}"
 
 
-def _converted(wanted: Any, value: Any, name: str) -> Any:
-    """``value`` as type ``wanted`` if nothing is lost; whole floats such as 1e6 count as integers."""
+def _converted(wanted: Any, value: Any) -> Any:
+    """``value`` as type ``wanted`` if nothing is lost; whole floats such as 1e6 count as integers.
+
+    Raises:
+        TypeError: if it is no such value.
+    """
     options = get_args(wanted) if type(None) in get_args(wanted) else (wanted,)
     if value is None and type(None) in options:
         return None
     wanted = options[0]
     if get_origin(wanted) is tuple and isinstance(value, (list, tuple)):
-        return tuple(_converted(get_args(wanted)[0], item, name) for item in value)
-    if wanted is dict or get_origin(wanted) is dict:
-        return dict(value)
+        return tuple(_converted(get_args(wanted)[0], item) for item in value)
+    if getattr(value, "shape", None) == ():
+        value = value.item()  # a NumPy or JAX scalar, as from np.logspace
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if wanted is int and number and math.isfinite(value) and int(value) == value:
         return int(value)
     if wanted is float and number:
         return float(value)
-    if get_origin(wanted) is Literal and isinstance(value, str):
+    if (wanted is str or get_origin(wanted) is Literal) and isinstance(value, str) and value:
         return value
-    if wanted in (bool, str) and isinstance(value, wanted):
+    if wanted is bool and isinstance(value, bool):
         return value
-    if wanted in (int, float) and hasattr(value, "dtype"):  # a leaf of a stacked population or a tracer
-        return value
-    readable = getattr(wanted, "__name__", str(wanted)) if get_origin(wanted) is None else str(wanted)
-    raise ConfigurationError(f"{name}={value!r} has the wrong type; it must be {_ARTICLES.get(readable, readable)}")
+    raise TypeError(f"{value!r} is not {wanted}")
 
 
-_ARTICLES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a word"}
+def _kind(setting: Setting) -> str:
+    """In words, what the setting takes."""
+    options = get_args(setting.type) if type(None) in get_args(setting.type) else (setting.type,)
+    if setting.choices:
+        kind = f"one of {', '.join(setting.choices)}"
+    elif get_origin(options[0]) is tuple:
+        kind = f"a list of {_NUMBERS[get_args(options[0])[0]]} in brackets, such as [64,64]"
+    else:
+        kind = _KINDS[options[0]]
+    return f"{kind}, or null" if type(None) in options else kind

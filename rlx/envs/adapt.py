@@ -167,7 +167,7 @@ def _strong(tree: PyTree) -> PyTree:
 
 
 def _check_same(name: str, what: str, before: PyTree, after: PyTree) -> None:
-    if str(jax.tree.structure(before)) != str(jax.tree.structure(after)):
+    if jax.tree.structure(before) != jax.tree.structure(after):  # type: ignore[operator]
         raise ConfigurationError(f"{name}: the {what} has another structure after a step than after a reset")
     for (path, was), now in zip(jax.tree.leaves_with_path(before), jax.tree.leaves(after), strict=True):
         if (was.shape, was.dtype) != (now.shape, now.dtype):

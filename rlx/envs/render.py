@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from rlx.envs.api import Env
-from rlx.envs.brax import BraxTask, html
+from rlx.envs.brax import BraxTask
 from rlx.types import ConfigurationError, PyTree
 
 _SIDE = 300  # pixels of the square picture; the title stands above it
@@ -30,13 +30,11 @@ def render_html(env: Env, states: PyTree, path: str | Path) -> None:
         path: file to write.
 
     Raises:
-        ConfigurationError: if this is no Brax environment, or one without bodies (``brax/fast``).
+        ConfigurationError: if this is no Brax environment.
     """
-    task = env.task.inner
-    if not isinstance(task, BraxTask) or not hasattr(task.env, "sys"):
-        raise ConfigurationError(f"{env.name} has no Brax bodies to show; use render_gif")
-    bodies = [state.pipeline_state for state in _unstack(_stack(states))]
-    Path(path).write_text(html.render(task.env.sys, bodies, height="100vh", colab=False))
+    if not isinstance(env.task.inner, BraxTask):
+        raise ConfigurationError(f"{env.name} is no Brax environment; use render_gif")
+    Path(path).write_text(env.task.inner.viewer(_unstack(_stack(states))))
 
 
 def render_gif(env: Env, states: PyTree, rewards: Any, path: str | Path) -> None:

@@ -1,6 +1,8 @@
 """A run's folder: its configuration and metadata. What reports and resumed runs read."""
 
+import contextlib
 import importlib.metadata
+import itertools
 import json
 import os
 import platform
@@ -16,28 +18,26 @@ import yaml
 from rlx.types import ConfigurationError
 
 _PACKAGES = ("rlx", "jax", "jaxlib", "flax", "optax", "chex", "brax", "gymnax", "orbax-checkpoint", "numpy")
+_CONTENTS = ("config.yaml", "metadata.json", "metrics.jsonl", "checkpoints", "policy", "failed")
 
 
-def default_path(agent: str, env: str) -> Path:
-    """A folder below ``runs/`` that does not exist yet."""
-    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{agent}-{env.replace('/', '-')}"
-    candidates = (Path("runs") / (stem if n == 0 else f"{stem}-{n}") for n in range(10_000))
-    return next(path for path in candidates if not path.exists())
-
-
-def create(path: Path, config: dict[str, Any]) -> None:
-    """Make a new run folder with ``config.yaml`` and ``metadata.json``.
+def create(run_dir: str | None, config: dict[str, Any]) -> Path:
+    """Make a run's folder, ``run_dir`` or a new one below ``runs/``, with ``config.yaml`` and ``metadata.json``.
 
     Raises:
-        ConfigurationError: if there is a run already, so that nothing is overwritten.
+        ConfigurationError: if it holds a run already, so that nothing is overwritten, or it cannot be written.
     """
-    if (path / "config.yaml").exists():
+    try:
+        path = _new_path(config["agent"]["name"], config["env"]["name"]) if run_dir is None else Path(run_dir)
+        _refuse_used(path)
+        path.mkdir(parents=True, exist_ok=True)
+        write_atomically(path / "metadata.json", json.dumps(metadata(), indent=2) + "\n")
+        write_atomically(path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+    except OSError as error:
         raise ConfigurationError(
-            f"{path} holds a run already; resume={path} goes on with it, or choose another run_dir"
-        )
-    path.mkdir(parents=True, exist_ok=True)
-    write_atomically(path / "metadata.json", json.dumps(metadata(), indent=2) + "\n")
-    write_atomically(path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+            f"cannot write the run folder {run_dir or 'below runs/'} ({error.strerror}); choose another run_dir"
+        ) from error
+    return path
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -78,6 +78,27 @@ def write_atomically(path: Path, text: str) -> None:
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(text)
     os.replace(temporary, path)
+
+
+def _new_path(agent: str, env: str) -> Path:
+    """A new, empty folder below ``runs/``; made here, so that no other process takes the same one."""
+    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{agent}-{env.replace('/', '-')}"
+    for number in itertools.count(1):
+        path = Path("runs") / (stem if number == 1 else f"{stem}-{number}")
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(parents=True)
+            break
+    return path
+
+
+def _refuse_used(path: Path) -> None:
+    present = [name for name in _CONTENTS if (path / name).exists()]
+    if "config.yaml" in present:
+        raise ConfigurationError(
+            f"{path} holds a run already; resume={path} goes on with it, or choose another run_dir"
+        )
+    if present:
+        raise ConfigurationError(f"{path} holds parts of a run ({', '.join(present)}); choose another run_dir")
 
 
 def _git_commit() -> str | None:

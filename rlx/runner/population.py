@@ -1,5 +1,6 @@
 """Populations: seeds x hyperparameters as one program, spread over all devices."""
 
+import functools
 import math
 import os
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ def stack(agents: Sequence[Agent]) -> Agent:
                 f"members of one population must agree in {', '.join(names)}: these fix shapes or branches; "
                 "run them as separate populations"
             )
-    return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf, jnp.float32) for leaf in leaves]), *agents)
+    return jax.tree.map(lambda *leaves: jnp.asarray(np.array(leaves, np.float32)), *agents)
 
 
 def mesh_for(num_members: int, devices: Sequence[Any] | None = None) -> Mesh:
@@ -117,8 +118,11 @@ class Programs(NamedTuple):
     evaluate: Any
 
 
+@functools.lru_cache(maxsize=4)
 def programs(env: Env, mesh: Mesh, eval_episodes: int, mode: Mode) -> Programs:
     """Build the jitted programs of a population on ``mesh``; nothing is compiled yet.
+
+    Asked again for the same, it returns the same programs, with whatever they have traced and compiled.
 
     ``init(agents, keys, clock)``, ``chunk(agents, state, iterations, new_window)`` and
     ``evaluate(agents, acting_state, keys)``, all with leading member axes.

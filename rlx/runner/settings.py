@@ -11,7 +11,7 @@ class RunSettings:
 
     total_steps: int = hyper(500_000, "environment steps of each member", within="[1, 2147483647]")
     seed: int = hyper(0, "seed of the first member", within="[0, 4294967295]")
-    num_seeds: int = hyper(1, "members, with consecutive seeds, run as one program", within="[1, inf)")
+    num_seeds: int = hyper(1, "members, with consecutive seeds, run as one program", within="[1, 65536]")
     num_evaluations: int = hyper(20, "evaluations after the one at step 0, evenly spaced", within="[1, inf)")
     eval_episodes: int = hyper(32, "whole episodes an evaluation", within="[1, inf)")
     eval_mode: Mode = hyper("greedy", "how the evaluated policy acts", choices=("greedy", "sample"))

@@ -64,15 +64,17 @@ def test_categorical_frequencies(mask):
 
 
 def test_quantile_never_leaves_the_mask():
-    logits = np.random.default_rng(1).normal(scale=4.0, size=(500, 37)).astype(np.float32)
-    mask = np.random.default_rng(2).random((500, 37)) < 0.3
-    distribution = Categorical(jnp.asarray(logits), mask)
+    rows, width = 300, 300
+    weights = np.random.default_rng(1).exponential(size=(rows, width)).astype(np.float32)
+    mask = np.random.default_rng(2).random((rows, width)) < 0.5
+    distribution = Categorical(jnp.log(weights), mask)
+    # The dangerous levels are the cumulative probabilities themselves, where a rounded sum may tip either way.
+    cumulative = jnp.cumsum(jnp.where(mask, weights, 0.0), -1)
     below_one = np.nextafter(np.float32(1), np.float32(0))
-    low, high = distribution.quantile(jnp.zeros(500)), distribution.quantile(jnp.full(500, below_one))
-    valid = mask.any(-1)
-    assert mask[np.arange(500), low][valid].all()
-    assert mask[np.arange(500), high][valid].all()
-    np.testing.assert_array_equal(low[valid], mask.argmax(-1)[valid])
+    levels = jnp.minimum(cumulative / cumulative[:, -1:], below_one).at[:, 0].set(0.0)
+    actions = np.asarray(jax.jit(jax.vmap(distribution.quantile, in_axes=1, out_axes=1))(levels))
+    assert np.take_along_axis(mask, actions, axis=1).all()
+    np.testing.assert_array_equal(actions[:, 0], mask.argmax(-1))
 
 
 def test_quantile_follows_the_cumulative_probabilities():
@@ -259,6 +261,13 @@ def test_tanh_normal_log_prob_where_it_saturates():
     np.testing.assert_allclose(log_prob, stats.norm.logpdf(noise) + 5.0 - np.log(4.0) + 2.0 * raw, rtol=1e-5)
     at_bounds = jax.grad(lambda mean: TanhNormal(mean, jnp.zeros(1)).log_prob(jnp.array([1.0])))(jnp.zeros(1))
     assert np.isfinite(at_bounds).all()
+
+
+def test_tanh_normal_log_prob_where_the_deviation_is_tiny():
+    log_prob = TanhNormal(jnp.array([1.0]), jnp.array([-12.0])).sample_and_log_prob(KEY)[1]
+    noise = float(jax.random.normal(KEY, (1,))[0])
+    assert abs(noise) > 0.5
+    np.testing.assert_allclose(log_prob, stats.norm.logpdf(noise) + 12.0 + 2.0 * np.log(np.cosh(1.0)), rtol=1e-5)
 
 
 def test_tanh_normal_entropy_estimate_averages_to_the_entropy():

@@ -18,7 +18,7 @@ def permutations(size, seed):
     return np.asarray(jax.jit(jax.vmap(lambda key: shuffled_indices(key, size, 0, size)))(keys))
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 64, 97, 100, 2048, 4096, 65537])
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 64, 97, 100, 2048, 4096, 65537])
 def test_every_index_comes_once(size):
     indices = shuffled_indices(KEY, size, 0, size)
     assert indices.dtype == jnp.int32
@@ -30,6 +30,12 @@ def test_slices_are_parts_of_one_permutation(size):
     whole = shuffled_indices(KEY, size, 0, size)
     for start in (0, 32, size - 32):
         np.testing.assert_array_equal(shuffled_indices(KEY, size, start, 32), whole[start : start + 32])
+
+
+def test_hash_leaves_room_for_a_digit():
+    # A sum beyond 32 bits would make two indices one; it is too rare for the other tests to meet.
+    hashes = shuffle._hash(jnp.arange(10_000, dtype=jnp.uint32), jnp.uint32(0x12345678))
+    assert 2**30 < int(hashes.max()) < 2**31
 
 
 def test_largest_size():

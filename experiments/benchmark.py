@@ -1,0 +1,349 @@
+"""Measure rlx beside its peers, interleaved in one run: ``make bench-peers``, then ``python experiments/benchmark.py``.
+
+Every system does each case's work in a process of its own that compiles and then waits. The repetitions take turns,
+one process at a time, so that whatever else slows the machine slows all of them; what counts are the ratios.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markdown import Markdown
+
+from rlx import cli
+from rlx.report.tables import write_table
+from rlx.runner.run import RunFailed
+from rlx.types import ConfigurationError, hyper, suggest
+
+ROOT = Path(__file__).parents[1]
+WORKERS = Path(__file__).parent / "peers"
+PYTHONS = {
+    "rlx": Path(sys.executable),
+    "rejax": ROOT / ".bench-peers" / "bin" / "python",
+    "sbx": ROOT / ".bench-sbx" / "bin" / "python",
+}
+
+_MLP = {"hidden_sizes": [64, 64], "learning_rate": 3e-4}
+# Both clip the value loss, and neither normalises observations.
+_PPO = _MLP | {
+    "num_epochs": 4,
+    "num_minibatches": 16,
+    "activation": "tanh",
+    "max_grad_norm": 0.5,
+    "clip_value_loss": True,
+    "normalise_observations": False,
+    "anneal": False,
+}
+# rejax's defaults, but for the replay's size and a target network that is copied now and then.
+_DQN = _MLP | {
+    "num_envs": 1,
+    "num_updates": 1,
+    "batch_size": 256,
+    "activation": "swish",
+    "double": True,
+    "replay_size": 100_000,
+    "learning_starts": 0,
+    "target_period": 50,
+    "max_grad_norm": 10.0,
+}
+# The proportions of rejax's own CartPole configuration.
+_DQN_10_ENVS = _DQN | {"num_envs": 10, "num_updates": 5, "batch_size": 100}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """Work that all systems do on CartPole-v1.
+
+    Attributes:
+        algorithm: an agent of rlx.
+        hyperparameters: of rlx's agent; the workers say them in their systems' words.
+        seeds: members trained at once.
+        iterations: learning events in one repetition, for each system that is measured, so that it takes about a
+            second on two idle cores.
+    """
+
+    algorithm: str
+    hyperparameters: dict[str, Any]
+    seeds: int
+    iterations: dict[str, int]
+
+    @property
+    def steps_per_iteration(self) -> int:
+        """Environment steps that one member takes in a learning event."""
+        return self.hyperparameters["num_envs"] * self.hyperparameters.get("rollout_length", 1)
+
+    @property
+    def updates_per_iteration(self) -> int:
+        """Gradient updates that one member makes in a learning event."""
+        if self.algorithm == "dqn":
+            return self.hyperparameters["num_updates"]
+        return self.hyperparameters["num_epochs"] * self.hyperparameters["num_minibatches"]
+
+    def task(self, system: str, quick: bool) -> dict[str, Any]:
+        """What ``system``'s worker is told."""
+        iterations = self.iterations[system]
+        return {
+            "algorithm": self.algorithm,
+            "hyperparameters": self.hyperparameters,
+            "seeds": self.seeds,
+            "iterations": max(1, iterations // 10) if quick else iterations,
+            "steps_per_iteration": self.steps_per_iteration,
+        }
+
+
+_64X64 = _PPO | {"num_envs": 64, "rollout_length": 64}
+_2048X32 = _PPO | {"num_envs": 2048, "rollout_length": 32}
+CASES = {
+    "ppo-64x64": Case("ppo", _64X64, 1, {"rlx": 120, "rejax": 80, "sbx": 4}),
+    "ppo-2048x32": Case("ppo", _2048X32, 1, {"rlx": 24, "rejax": 12}),
+    "ppo-64x64-8-seeds": Case("ppo", _64X64, 8, {"rlx": 24, "rejax": 10}),
+    "dqn": Case("dqn", _DQN, 1, {"rlx": 4000, "rejax": 1000, "sbx": 1000}),
+    "dqn-8-seeds": Case("dqn", _DQN, 8, {"rlx": 1000, "rejax": 160}),
+    "dqn-10-envs": Case("dqn", _DQN_10_ENVS, 1, {"rlx": 1000, "rejax": 160}),
+    "dqn-10-envs-8-seeds": Case("dqn", _DQN_10_ENVS, 8, {"rlx": 300, "rejax": 20}),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What to measure."""
+
+    cases: tuple[str, ...] = hyper(tuple(CASES), "what to measure")
+    repetitions: int = hyper(9, "timed repetitions of each system, taking turns", within="[1, inf)")
+    peers: bool = hyper(True, "measure the peers, where they are installed, beside rlx")
+    quick: bool = hyper(False, "a tenth of the work a repetition, to see that all runs")
+    breakdown: bool = hyper(False, "also say what share of an iteration of PPO each part takes")
+    folder: str = hyper("results/benchmark", "where benchmark.md and .csv are written")
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """One system on one case.
+
+    Attributes:
+        case: what it did.
+        system: who did it.
+        steps_per_second: environment steps of all members, one value a repetition.
+        cold_compile_seconds: tracing and compiling with an empty compilation cache.
+        warm_compile_seconds: the same in a new process, with the cache that the first one left.
+        peak_bytes: largest resident memory of the process.
+        versions: of the system's packages.
+    """
+
+    case: str
+    system: str
+    steps_per_second: list[float]
+    cold_compile_seconds: float
+    warm_compile_seconds: float
+    peak_bytes: int
+    versions: dict[str, str]
+
+
+class Worker:
+    """A process that has compiled a task and waits to be told to do it."""
+
+    def __init__(self, system: str, task: dict[str, Any], cache: Path) -> None:
+        self.system, self.task, self.log = system, task, cache / "stderr.txt"
+        environment = os.environ | {
+            "JAX_PLATFORMS": "cpu",  # where the peers' pinned versions run
+            "JAX_COMPILATION_CACHE_DIR": str(cache),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        }
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [PYTHONS[system], WORKERS / f"{system}_worker.py", json.dumps(task)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=environment,
+            )
+        self.compiled = self._reply()
+
+    def steps_per_second(self) -> float:
+        """Do the task once; environment steps of all members in a second."""
+        assert self.process.stdin is not None
+        print("again", file=self.process.stdin, flush=True)
+        steps = self.task["iterations"] * self.task["steps_per_iteration"] * self.task["seeds"]
+        return steps / self._reply()["seconds"]
+
+    def finish(self) -> int:
+        """End the process; its peak memory in bytes."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        peak_bytes = self._reply()["peak_bytes"]
+        self.process.wait()
+        return peak_bytes
+
+    def kill(self) -> None:
+        """End the process in any state."""
+        self.process.kill()
+        self.process.wait()
+
+    def _reply(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            lines = self.log.read_text().strip().splitlines() or ["it said nothing"]
+            raise RunFailed(f"the {self.system} worker ended early: {lines[-1]}")
+        return json.loads(line)
+
+
+@contextlib.contextmanager
+def started(system: str, task: dict[str, Any], cache: Path) -> Iterator[Worker]:
+    """A worker that does not outlive the block."""
+    worker = Worker(system, task, cache)
+    try:
+        yield worker
+    finally:
+        worker.kill()
+
+
+def benchmark(words: list[str]) -> None:
+    """Measure, show and write the tables."""
+    settings = cli.parse_settings(words, Settings)
+    for name in settings.cases:
+        if name not in CASES:
+            raise ConfigurationError(f"unknown case {name!r}{suggest(name, CASES)}; cases: {', '.join(CASES)}")
+    folder = Path(settings.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        print(f"others use this machine (load {load:.1f}): read the ratios, not the speeds", file=sys.stderr)
+    measurements = []
+    for name in settings.cases:
+        systems = chosen_systems(CASES[name], settings.peers)
+        print(f"{name}: {', '.join(systems)}", file=sys.stderr)
+        measurements += measure(name, systems, settings.repetitions, settings.quick)
+    rows = [row for name in settings.cases for row in table([m for m in measurements if m.case == name])]
+    publish(folder / "benchmark", "Benchmark", description(measurements, settings, load), rows)
+    if settings.breakdown:
+        from breakdown import breakdown
+
+        text, parts = breakdown(_64X64, settings.repetitions, settings.quick)
+        publish(folder / "breakdown", "What limits PPO", text, parts)
+
+
+def chosen_systems(case: Case, peers: bool) -> list[str]:
+    """rlx, and the peers that do ``case`` and are installed."""
+    if not peers:
+        return ["rlx"]
+    missing = [system for system in case.iterations if not PYTHONS[system].exists()]
+    if missing:
+        print(f"{', '.join(missing)}: not installed; `make bench-peers` does it", file=sys.stderr)
+    return [system for system in case.iterations if system not in missing]
+
+
+def measure(name: str, systems: Sequence[str], repetitions: int, quick: bool) -> list[Measurement]:
+    """Compile ``systems`` twice, cold and warm, then let them take turns."""
+    case = CASES[name]
+    with contextlib.ExitStack() as stack:
+        caches = {system: Path(stack.enter_context(tempfile.TemporaryDirectory())) for system in systems}
+        tasks = {system: case.task(system, quick) for system in systems}
+        cold = {}
+        for system in systems:
+            with started(system, tasks[system], caches[system]) as worker:
+                cold[system] = worker.compiled["compile_seconds"]
+        workers = [stack.enter_context(started(system, tasks[system], caches[system])) for system in systems]
+        speeds = take_turns(workers, repetitions)
+        return [
+            Measurement(
+                case=name,
+                system=worker.system,
+                steps_per_second=speeds[worker.system],
+                cold_compile_seconds=cold[worker.system],
+                warm_compile_seconds=worker.compiled["compile_seconds"],
+                peak_bytes=worker.finish(),
+                versions=worker.compiled["versions"],
+            )
+            for worker in workers
+        ]
+
+
+def take_turns(workers: Sequence[Worker], repetitions: int) -> dict[str, list[float]]:
+    """Speeds of each system, after one repetition to warm up; every other round goes backwards."""
+    for worker in workers:
+        worker.steps_per_second()
+    speeds: dict[str, list[float]] = {worker.system: [] for worker in workers}
+    for repetition in range(repetitions):
+        for worker in workers if repetition % 2 == 0 else reversed(workers):
+            speeds[worker.system].append(worker.steps_per_second())
+    return speeds
+
+
+def table(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
+    """The rows of one case, rlx's first; ratios are medians over the repetitions of rlx's speed to the peer's."""
+    rlx = measurements[0]
+    rows = []
+    for measured in measurements:
+        case = CASES[measured.case]
+        speed = statistics.median(measured.steps_per_second)
+        row = {
+            "case": measured.case,
+            "system": measured.system,
+            "env-steps/s": speed,
+            "updates/s": speed / case.steps_per_iteration * case.updates_per_iteration,
+        }
+        if measured is not rlx:
+            pairs = zip(rlx.steps_per_second, measured.steps_per_second, strict=True)
+            ratios = [ours / theirs for ours, theirs in pairs]
+            row |= {"rlx is × as fast": statistics.median(ratios), "least": min(ratios), "most": max(ratios)}
+        row |= {
+            "cold compile, s": measured.cold_compile_seconds,
+            "warm compile, s": measured.warm_compile_seconds,
+            "peak memory, MiB": round(measured.peak_bytes / 2**20),
+        }
+        rows.append(row)
+    return rows
+
+
+def description(measurements: Sequence[Measurement], settings: Settings, load: float) -> str:
+    """What was measured, on what and how."""
+    versions = {m.system: ", ".join(f"{name} {number}" for name, number in m.versions.items()) for m in measurements}
+    cases = "\n".join(f"- {name}: {_words(CASES[name])}" for name in settings.cases)
+    length = "a tenth of a second" if settings.quick else "a second"
+    return f"""CartPole-v1 on {machine()}; load before the start {load:.1f}.
+{"; ".join(f"{system}: {numbers}" for system, numbers in versions.items())}.
+Medians of {settings.repetitions} interleaved repetitions of about {length}; env-steps and updates are those of all
+seeds together. rlx runs the programs of `rlx.train`, rejax `jax.jit(jax.vmap(algorithm.train))`, neither with
+evaluation; sbx steps Gymnasium's environments in Python and stands here for orientation.
+
+{cases}
+"""
+
+
+def _words(case: Case) -> str:
+    settings = ", ".join(f"{name}={value}" for name, value in case.hyperparameters.items())
+    return f"{case.algorithm}, {case.seeds} seed{'s' * (case.seeds > 1)}; {settings}"
+
+
+def machine() -> str:
+    """Processor, cores, system and Python in a few words."""
+    info = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.partition(":")[2].strip() for line in info if line.startswith("model name")), "CPU")
+    cores = len(os.sched_getaffinity(0))
+    return f"{cores} cores of {model}, {platform.system()}, Python {platform.python_version()}"
+
+
+def publish(stem: Path, title: str, text: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Write the table with its description, and show it."""
+    write_table(rows, stem)
+    path = stem.with_name(f"{stem.name}.md")
+    markdown = f"# {title}\n\n{text}\n{path.read_text()}"
+    path.write_text(markdown)
+    Console(width=150).print(Markdown(markdown))
+    print(f"written: {path}, {path.with_suffix('.csv')}")
+
+
+if __name__ == "__main__":
+    cli.main(benchmark, lambda: f"{__doc__}\n\n{cli.describe(Settings)}")

@@ -1,0 +1,132 @@
+"""Every registered agent made small, an environment that it accepts, and the programs of a population."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import rlx
+from rlx import build, registry
+from rlx.runner import population
+from rlx.types import Box, Clock, Discrete
+
+# The largest value of a field that shapes the work; a field that an agent lacks is left out.
+LIMITS = {
+    "num_envs": 4,
+    "rollout_length": 8,
+    "num_epochs": 2,
+    "num_minibatches": 2,
+    "batch_size": 16,
+    "replay_size": 256,
+    "learning_starts": 8,
+    "target_period": 3,
+}
+# What one agent needs instead.
+OWN: dict[str, dict] = {}
+
+# Short enough for many episodes, long enough for CartPole to terminate in some of them.
+TIME_LIMIT = 12
+TOTAL_STEPS = 1_000
+
+
+def small_agent(name, env, **hyperparameters):
+    """Agent ``name`` with its defaults cut to `LIMITS`."""
+    settings = build.settings_of(registry.agent_class(name))
+    limited = {field: min(settings[field].default, limit) for field, limit in LIMITS.items() if field in settings}
+    if "hidden_sizes" in settings:
+        limited["hidden_sizes"] = (16,)
+    return rlx.make_agent(name, env, **{**limited, **OWN.get(name, {}), **hyperparameters})
+
+
+def small_env(name):
+    """An environment of the first kind of action that agent ``name`` accepts."""
+    accepts = registry.agent_class(name).accepts
+    if Discrete in accepts:
+        return rlx.make_env("gymnax/CartPole-v1", max_episode_steps=TIME_LIMIT)
+    discretise = None if Box in accepts else 3
+    return rlx.make_env("gymnax/Pendulum-v1", max_episode_steps=TIME_LIMIT, discretise=discretise)
+
+
+class Population:
+    """Members with a seed and hyperparameters each, on one device, and the calls that a run makes."""
+
+    def __init__(self, agents, env, seeds):
+        self.seeds = seeds
+        self.mesh = population.mesh_for(len(seeds), jax.devices()[:1])
+        self.agents = self.place(agents)
+        self.programs = population.programs(env, self.mesh, 2, "greedy")
+
+    def place(self, agents):
+        """``agents`` as the programs take them."""
+        return population.place(population.stack(agents), self.mesh)
+
+    def start(self, agents=None, seeds=None):
+        """The state before the first step."""
+        keys = population.keys_for(self.seeds if seeds is None else seeds, population.INIT_STREAM)
+        return self.programs.init(self.agents if agents is None else agents, keys, Clock.start(TOTAL_STEPS))
+
+    def advance(self, state, *lengths, agents=None):
+        """The state after chunks of these lengths, all in one logging window; ``state`` is given up."""
+        for length in lengths:
+            state, *_ = self.chunk(state, length, agents)
+        return state
+
+    def chunk(self, state, length, agents=None):
+        """What one chunk returns: state, health and window; ``state`` is given up."""
+        agents = self.agents if agents is None else agents
+        return self.programs.chunk(agents, state, jnp.int32(length), jnp.bool_(False))
+
+
+class Case:
+    """One agent, made small; shared by the tests, so that each program compiles once."""
+
+    iterations = 6  # enough to fill a minibatch, learn from it and copy targets
+
+    def __init__(self, name):
+        self.name = name
+        self.env = small_env(name)
+        self.agent = small_agent(name, self.env)
+
+    @functools.cached_property
+    def different(self):
+        """The agent three times, with other hyperparameters each time."""
+        return [scaled(self.agent, factor) for factor in (1.0, 0.9, 0.8)]
+
+    @functools.cached_property
+    def three(self):
+        """Three members of different seeds and hyperparameters."""
+        return Population(self.different, self.env, seeds=(0, 1, 2))
+
+    @functools.cached_property
+    def one(self):
+        """One member."""
+        return Population([self.agent], self.env, seeds=(0,))
+
+
+def scaled(agent, factor):
+    """``agent`` with every real-valued hyperparameter multiplied by ``factor``."""
+    return jax.tree.map(lambda leaf: leaf * factor, agent)
+
+
+def host(tree):
+    """``tree`` as NumPy arrays, keys as integers: a copy that outlives the buffers."""
+
+    def copy(leaf):
+        is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        return np.array(jax.random.key_data(leaf) if is_key else leaf)
+
+    return jax.tree.map(copy, tree)
+
+
+def unequal(left, right):
+    """Paths of the leaves whose bits differ."""
+    pairs = zip(jax.tree.leaves_with_path(host(left)), jax.tree.leaves(host(right)), strict=True)
+    return [jax.tree_util.keystr(path) for (path, a), b in pairs if a.tobytes() != b.tobytes()]
+
+
+def member(state, index):
+    """One member of a run state, with a member axis of 1."""
+    members = dataclasses.replace(state, clock=None)
+    return dataclasses.replace(jax.tree.map(lambda leaf: leaf[index : index + 1], members), clock=state.clock)
