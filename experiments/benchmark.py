@@ -230,8 +230,8 @@ def benchmark(words: list[str]) -> None:
     if settings.breakdown:
         from breakdown import breakdown
 
-        text, parts = breakdown(_64X64, settings.repetitions, settings.quick)
-        publish(folder / "breakdown", "What limits PPO", text, parts)
+        text, parts = breakdown(_64X64, settings.repetitions, iterations=4 if settings.quick else 40)
+        publish(folder / "breakdown", "What limits PPO", f"{machine()}. {text}", parts)
 
 
 def chosen_systems(case: Case, peers: bool) -> list[str]:
@@ -297,7 +297,7 @@ def table(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
         if measured is not rlx:
             pairs = zip(rlx.steps_per_second, measured.steps_per_second, strict=True)
             ratios = [ours / theirs for ours, theirs in pairs]
-            row |= {"rlx is × as fast": statistics.median(ratios), "least": min(ratios), "most": max(ratios)}
+            row |= {"rlx is x times as fast": statistics.median(ratios), "least": min(ratios), "most": max(ratios)}
         row |= {
             "cold compile, s": measured.cold_compile_seconds,
             "warm compile, s": measured.warm_compile_seconds,

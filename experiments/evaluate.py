@@ -13,13 +13,14 @@ from rlx.loggers.jsonl import read_rows
 from rlx.runner.evaluate import record
 from rlx.runner.population import evaluation_keys
 from rlx.types import hyper
+from rlx.verbs import Trained
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """What to evaluate and draw."""
 
-    run: str = hyper("", "the run's folder")
+    run: str = hyper(dataclasses.MISSING, "the run's folder")
     num_episodes: int | None = hyper(None, "episodes a member; as the run did if null", within="[1, inf)")
     mode: str | None = hyper(None, "how the policy acts; as the run did if null", choices=("greedy", "sample"))
     draw: bool = hyper(True, "draw an episode of one member into RUN_FOLDER/episodes")
@@ -29,8 +30,6 @@ class Settings:
 def evaluate(words: list[str]) -> None:
     """Print each member's return, say whether it equals the logged one, and draw an episode."""
     settings = cli.parse_settings(words, Settings)
-    if not settings.run:
-        raise rlx.ConfigurationError("name the run: run=RUN_FOLDER")
     trained = rlx.load(settings.run)
     if settings.member >= trained.settings.num_seeds:
         raise rlx.ConfigurationError(
@@ -48,7 +47,7 @@ def evaluate(words: list[str]) -> None:
         print(f"episode drawn in {draw(trained, settings.member)}")
 
 
-def draw(trained: rlx.verbs.Trained, member: int) -> Path:
+def draw(trained: Trained, member: int) -> Path:
     """Draw the first episode of ``member``'s evaluation policy; an HTML viewer for Brax, a GIF elsewhere."""
     agent, state = jax.tree.map(lambda x: x[member], (trained.agents, trained.state))
     key = evaluation_keys(trained.settings.seeds, trained.step)[member]

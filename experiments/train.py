@@ -1,7 +1,9 @@
 """Train an agent in an environment: ``python experiments/train.py agent=ppo env=brax/halfcheetah num_seeds=4``."""
 
+import sys
+
 import rlx
-from rlx import cli, usage
+from rlx import cli
 
 
 def train(words: list[str]) -> None:
@@ -20,4 +22,4 @@ def train(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(train, usage.train_help)
+    cli.main(train, lambda: cli.train_help(sys.argv[1:]))

@@ -13,6 +13,7 @@ _SPACE_NAMES = {Discrete: "discrete", MultiDiscrete: "factored", Box: "continuou
 _MEMBERS = ("accepts", "spec", "num_envs", "rollout_length", "init", "act", "update", "policy")
 _NUMBERS = {int: "whole numbers", float: "numbers", str: "words"}
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
+_LARGEST = 2**31 - 1  # arrays hold whole numbers in 32 bits
 
 
 class Setting(NamedTuple):
@@ -60,8 +61,10 @@ def checked(setting: Setting, value: Any, where: str) -> Any:
         hint = suggest(converted, setting.choices)
         raise ConfigurationError(f"{name}={converted} is no choice{hint}; choose one of {', '.join(setting.choices)}")
     numbers = converted if isinstance(converted, tuple) else (converted,)
-    if setting.within and not all(in_interval(number, setting.within) for number in numbers):
-        raise ConfigurationError(f"{name}={value} is out of range; it must lie in {setting.within}")
+    whole = all(isinstance(number, int) for number in numbers)
+    within = setting.within.replace("inf)", f"{_LARGEST}]") if whole else setting.within
+    if within and not all(in_interval(number, within) for number in numbers):
+        raise ConfigurationError(f"{name}={value} is out of range; it must lie in {within}")
     return converted
 
 
@@ -123,7 +126,9 @@ def validate(agent: Agent) -> Agent:
         ConfigurationError: see ``make_agent``.
     """
     if isinstance(agent, type) or not dataclasses.is_dataclass(agent):
-        raise ConfigurationError(f"{agent!r} is no agent; build one with rlx.make_agent, or from a flax.struct dataclass")
+        raise ConfigurationError(
+            f"{agent!r} is no agent; build one with rlx.make_agent, or from a flax.struct dataclass"
+        )
     name = agent_name(agent)
     missing = [member for member in _MEMBERS if not hasattr(agent, member)]
     if missing:

@@ -1,4 +1,4 @@
-"""The command line of the scripts in ``experiments/``: Hydra overrides in, checked settings out, help and exit codes."""
+"""The command line of the scripts in ``experiments/``: Hydra overrides in, checked settings out, exit codes."""
 
 import dataclasses
 import difflib
@@ -18,9 +18,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rlx import build, registry
 from rlx.build import Setting
+from rlx.envs import brax
+from rlx.envs.api import make_env
 from rlx.runner.run import RunFailed
 from rlx.runner.settings import RunSettings
 from rlx.types import ConfigurationError, hyper, suggest
+from rlx.usage import describe, line, listed, shown, task_options
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 REFUSED, FAILED, INTERRUPTED = 2, 1, 130
@@ -31,7 +34,9 @@ class EnvSettings:
     """How an environment is made, whichever it is; further ``env.`` keys are the task's own."""
 
     max_episode_steps: int | None = hyper(None, "time limit of an episode; null: the task's own", within="[1, inf)")
-    discretise: int | None = hyper(None, "values per dimension that continuous actions are cut into", within="[2, inf)")
+    discretise: int | None = hyper(
+        None, "values per dimension that continuous actions are cut into", within="[2, 65536]"
+    )
     reset_mode: str | None = hyper(
         None, "start states of new episodes; null: what suits the task", choices=("fresh", "pool", "cached")
     )
@@ -48,12 +53,12 @@ class Config:
     run: dict[str, Any]
 
 
-def main(script: Callable[[list[str]], None], help_text: Callable[[list[str]], str]) -> None:
+def main(script: Callable[[list[str]], None], help_text: Callable[[], str]) -> None:
     """Run ``script`` on the command line's words; every refusal is one line, with exit code 2 (1 if a run failed)."""
     words = sys.argv[1:]
     try:
         if {"-h", "--help"} & set(words):
-            print(help_text([word for word in words if word not in ("-h", "--help")]))
+            print(help_text())
         else:
             script(words)
     except ConfigurationError as error:
@@ -124,6 +129,41 @@ def presets() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (CONFIGS / "agent").glob("*.yaml")))
 
 
+def train_help(words: Sequence[str] = ()) -> str:
+    """The help of ``experiments/train.py``; with ``env=NAME`` among ``words``, that task's own options too."""
+    agents = "\n\n".join(
+        f"{name}: {(registry.agent_class(name).__doc__ or '').splitlines()[0]}\n"
+        f"{describe(registry.agent_class(name), 'agent.')}"
+        for name in registry.agents()
+    )
+    return f"""Train an agent in an environment; num_seeds members run as one program.
+
+  python experiments/train.py agent=NAME env=NAME [key=value ...]
+  python experiments/train.py resume=RUN_FOLDER            go on with a run that was interrupted or killed
+  python experiments/train.py env=NAME --help              this help, with that task's own options
+
+{listed("Agents:       ", presets())}
+{listed("Environments: ", registry.environments())}
+
+Numbers may be written as 1e6, lists as [64,64], nothing as null; quote a word that holds spaces or brackets:
+'agent.hidden_sizes=[64, 64]'. Ctrl-C saves the run and says how to go on. Exit codes: 0 finished, 1 the run
+failed, 2 the configuration was refused (nothing is written then), 130 interrupted.
+
+The run: key=default, range, meaning
+{describe(RunSettings)}
+
+The environment
+{line("env=gymnax/CartPole-v1", "", "one of the environments above")}
+{describe(EnvSettings, "env.")}
+{line("env.backend=spring", "brax/* only", f"physics: {', '.join(brax.BACKENDS)}")}
+{_own_options(words)}
+
+The agent
+{line("agent=ppo", "", "one of the agents above")}
+
+{agents}"""
+
+
 def _parse_word(word: str, settings: dict[str, Setting]) -> Override:
     key, equals, value = word.partition("=")
     if not key.strip() or not equals or word.startswith("-"):
@@ -139,7 +179,11 @@ def _parse_word(word: str, settings: dict[str, Setting]) -> Override:
         ) from error
     if override.is_sweep_override():
         raise ConfigurationError(
-            f"{word!r} gives several values and a run takes one; write a list as [a,b], and several seeds as num_seeds=N"
+            f"{word!r} gives several values for one; write a list as [a,b], and several seeds as num_seeds=N"
+        )
+    if isinstance(override.value(), dict):
+        raise ConfigurationError(
+            f"{word!r} is a mapping; give each of its keys a word of its own, as in env.gravity=12"
         )
     if override.is_delete() or override.is_add() or override.is_force_add() or override.package is not None:
         raise ConfigurationError(f"cannot read {word!r}; write key=value without a sign in the key, such as seed=3")
@@ -156,9 +200,11 @@ def _check_key(override: Override, run: dict[str, Setting], env: dict[str, Setti
     group, _, name = key.partition(".")
     if key == "agent" and override.value() not in presets():
         wrong = str(override.value())
-        raise ConfigurationError(f"unknown agent {wrong!r}{suggest(wrong, presets())}; agents: {', '.join(presets())}")
+        raise ConfigurationError(
+            f"unknown agent {wrong!r}{suggest(wrong.lower(), presets())}; agents: {', '.join(presets())}"
+        )
     if key in ("agent.name", "env.name"):
-        raise ConfigurationError(f"{key} is no key to set; choose the {group} with {group}=NAME")
+        raise ConfigurationError(f"{key} is no key to set; write {group}=NAME")
     if group == "env" and name not in env:
         near = difflib.get_close_matches(name, env, n=1, cutoff=0.8)
         if near:
@@ -203,3 +249,11 @@ def _defaults(cls: type) -> dict[str, Any]:
     """Every field of ``cls`` with its default, as YAML can hold it."""
     defaults = {name: setting.default for name, setting in build.settings_of(cls).items()}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()}
+
+
+def _own_options(words: Sequence[str]) -> str:
+    names = [word.removeprefix("env=") for word in words if word.startswith("env=")]
+    if not names:
+        return line("env.OPTION=VALUE", "", "the task's own options; env=NAME --help lists them")
+    options = [f"env.{name}={shown(value)}" for name, value in task_options(make_env(names[0])).items()]
+    return listed(f"  {names[0]} itself has: ", options or ["no further options"], "  ")

@@ -21,7 +21,7 @@ from rlx.runner.evaluate import Evaluation, acting_part
 from rlx.runner.plan import Plan
 from rlx.runner.run import Logger, Run
 from rlx.runner.settings import RunSettings
-from rlx.types import Agent, ConfigurationError, Mode, PyTree
+from rlx.types import Agent, Clock, ConfigurationError, Mode, PyTree
 
 
 class Trained(NamedTuple):
@@ -63,10 +63,9 @@ def train(agent: Agent, env: Env, *, quiet: bool = False, **settings: Any) -> Tr
     """
     run_settings = make_settings(**settings)
     agent = build.validate(agent)
-    folder = Path(run_settings.run_dir or run_folder.default_path(_agent_name(agent), env.name))
-    config = {"agent": _agent_config(agent), "env": env.config, "run": dataclasses.asdict(run_settings)}
-    jax.eval_shape(agent.init, jax.random.key(0))  # refuses fields that do not fit together, before any file
-    run_folder.create(folder, config)
+    _check(agent, env, run_settings)
+    config = {"agent": _agent_config(agent), "env": _plain(env.config), "run": dataclasses.asdict(run_settings)}
+    folder = run_folder.create(run_settings.run_dir, config)
     return _run(agent, env, run_settings, folder, quiet)
 
 
@@ -82,18 +81,29 @@ def resume(folder: str | Path, *, agent: Agent | None = None, env: Env | None = 
     Raises:
         ConfigurationError: if there is no such run, or its checkpoint is missing or damaged.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     agent, env, settings = _rebuild(folder, agent, env)
+    steps = _plan(agent, settings).steps
+    if steps in Checkpoints(folder / "checkpoints", keep=1, read_only=True).steps():
+        print(f"{folder} is finished, at step {steps}; for more steps start a new run with a larger total_steps")
+        return load(folder, agent=agent, env=env)
+    _check(agent, env, settings)
     return _run(agent, env, settings, folder, quiet)
 
 
 def load(folder: str | Path, *, agent: Agent | None = None, env: Env | None = None) -> Trained:
-    """Read the newest policy of the run in ``folder``; the arguments are those of ``resume``."""
-    folder = Path(folder)
+    """Read the newest policy of the run in ``folder``, finished or not; the arguments are those of ``resume``.
+
+    Raises:
+        ConfigurationError: if there is no such run, or its policy is missing or damaged.
+    """
+    folder = Path(folder).expanduser()
     agent, env, settings = _rebuild(folder, agent, env)
+    if not (folder / "policy").is_dir():
+        raise ConfigurationError(f"{folder} has no policy yet; resume={folder} goes on with the run")
     agents = population.stack([agent] * settings.num_seeds)
     shapes = jax.eval_shape(lambda agents: jax.vmap(lambda a: a.init(jax.random.key(0)))(agents), agents)
-    policies = Checkpoints(folder / "policy", keep=1)
+    policies = Checkpoints(folder / "policy", keep=1, read_only=True)
     step, state = policies.restore(acting_part(shapes))
     policies.close()
     return Trained(folder, agents, env, settings, state, step, finished=step >= settings.total_steps)
@@ -113,8 +123,8 @@ def evaluate(trained: Trained, *, num_episodes: int | None = None, mode: Mode | 
     settings = make_settings(
         **{
             **dataclasses.asdict(trained.settings),
-            "eval_episodes": num_episodes or trained.settings.eval_episodes,
-            "eval_mode": mode or trained.settings.eval_mode,
+            "eval_episodes": trained.settings.eval_episodes if num_episodes is None else num_episodes,
+            "eval_mode": trained.settings.eval_mode if mode is None else mode,
         }
     )
     mesh = population.mesh_for(settings.num_seeds)
@@ -134,20 +144,60 @@ def make_settings(**settings: Any) -> RunSettings:
     return RunSettings(**{name: build.checked(fields[name], value, "") for name, value in settings.items()})
 
 
+def _check(agent: Agent, env: Env, settings: RunSettings) -> None:
+    """Refuse what cannot run before anything is compiled or written; shapes and memory come from a trace.
+
+    Raises:
+        ConfigurationError: naming what does not fit.
+    """
+    if not isinstance(env, Env):
+        raise ConfigurationError(f"{env!r} is no environment; build one with rlx.make_env")
+    if agent.spec != env.spec:
+        raise ConfigurationError(
+            f"the agent was built for {agent.spec.name}, not for this {env.name}; build it with make_agent(..., env)"
+        )
+    if settings.seed + settings.num_seeds > 2**32:
+        raise ConfigurationError(
+            f"seed={settings.seed} and the next {settings.num_seeds - 1} exceed 4294967295; lower it"
+        )
+    plan = _plan(agent, settings)
+    if plan.steps > 2**31 - 1:
+        raise ConfigurationError(
+            f"the steps are taken agent.num_envs * agent.rollout_length = {plan.steps_per_iteration} at a time and "
+            f"come to {plan.steps}, but can be counted up to 2147483647; lower these or total_steps"
+        )
+    if settings.wandb and importlib.util.find_spec("wandb") is None:
+        raise ConfigurationError("wandb=true needs wandb: pip install 'rlx[wandb]', or leave it out")
+    mesh = population.mesh_for(settings.num_seeds)
+    programs = population.programs(env, mesh, settings.eval_episodes, settings.eval_mode)
+    keys = jax.eval_shape(lambda: population.keys_for(settings.seeds, population.INIT_STREAM))
+    agents = population.stack([agent] * settings.num_seeds)
+    population.memory_plan(jax.eval_shape(programs.init, agents, keys, Clock.start(settings.total_steps)), mesh)
+
+
 def _run(agent: Agent, env: Env, settings: RunSettings, folder: Path, quiet: bool) -> Trained:
     agents = population.stack([agent] * settings.num_seeds)
+    plan = _plan(agent, settings)
     checkpoints = Checkpoints(folder / "checkpoints", settings.keep_checkpoints, best=True)
     step = max(checkpoints.steps(), default=-1)
     seconds_before = _rewind(folder, step)
+    title = f"{build.agent_name(agent)} on {env.name}"
     with ExitStack() as stack:
         loggers = [stack.enter_context(closing(logger)) for logger in _loggers(settings, folder, step)]
-        plan = Plan(settings, agent.num_envs * agent.rollout_length)
-        title = f"{_agent_name(agent)} on {env.name}"
         progress = stack.enter_context(Console(title, plan.steps, settings.num_seeds, quiet))
+        progress.message(f"run folder: {folder}")
         run = Run(agents, env, settings, plan, folder, checkpoints, loggers, progress, seconds_before)
-        state, finished = run.train()
-        progress.message(f"run folder: {folder}" if finished else f"interrupted; resume={folder} goes on")
+        try:
+            state, finished = run.train()
+        except KeyboardInterrupt:
+            progress.message(f"interrupted; resume={folder} goes on from what was saved last")
+            raise
+        progress.message(f"run folder: {folder}" if finished else f"interrupted and saved; resume={folder} goes on")
     return Trained(folder, agents, env, settings, acting_part(state.agent), int(state.clock.env_steps), finished)
+
+
+def _plan(agent: Agent, settings: RunSettings) -> Plan:
+    return Plan(settings, agent.num_envs * agent.rollout_length)
 
 
 def _rewind(folder: Path, step: int) -> float:
@@ -171,20 +221,24 @@ def _loggers(settings: RunSettings, folder: Path, step: int) -> list[Logger]:
 def _rebuild(folder: Path, agent: Agent | None, env: Env | None) -> tuple[Agent, Env, RunSettings]:
     """Agent, environment and settings from a run's ``config.yaml``, where they are not given."""
     config = run_folder.read_config(folder)
-    if env is None:
-        env = make_env(**config["env"])
-    if agent is None:
-        agent = build.make_agent(spec=env, **config["agent"])
-    return agent, env, make_settings(**config["run"])
-
-
-def _agent_name(agent: Agent) -> str:
-    """The name the agent is registered under, or its class's."""
-    names = (name for name in registry.agents() if registry.agent_class(name) is type(agent))
-    return next(names, type(agent).__name__)
+    file = folder / "config.yaml"
+    if agent is None and config["agent"].get("name") not in registry.agents():
+        raise ConfigurationError(f"{file}: no agent is called {config['agent'].get('name')!r}; pass the run's agent=")
+    try:
+        env = make_env(**config["env"]) if env is None else env
+        agent = build.make_agent(spec=env, **config["agent"]) if agent is None else agent
+        return agent, env, make_settings(**config["run"])
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{file}: {error}") from error
+    except TypeError as error:
+        raise ConfigurationError(f"{file} is damaged ({error}); restore it from the run's metadata") from error
 
 
 def _agent_config(agent: Agent) -> dict[str, Any]:
     fields = {name: getattr(agent, name) for name in build.settings_of(type(agent))}
-    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
-    return {"name": _agent_name(agent), **plain}
+    return {"name": build.agent_name(agent), **_plain(fields)}
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """The values as YAML can hold them: arrays and NumPy numbers as lists and numbers."""
+    return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in values.items()}

@@ -37,7 +37,7 @@ def build(task: dict[str, Any]) -> Compile:
 
 
 def ppo(ours: dict[str, Any]) -> dict[str, Any]:
-    """rlx's hyperparameters in rejax's words; rejax always clips the value loss, and gradients by element."""
+    """PPO with rlx's hyperparameters, in rejax's words: it always clips the value loss, and gradients by element."""
     return {
         "agent_kwargs": {"hidden_layer_sizes": ours["hidden_sizes"], "activation": ours["activation"]},
         "num_envs": ours["num_envs"],
@@ -50,7 +50,7 @@ def ppo(ours: dict[str, Any]) -> dict[str, Any]:
 
 
 def dqn(ours: dict[str, Any]) -> dict[str, Any]:
-    """rlx's hyperparameters in rejax's words; rejax's network is always 64-64, and ``polyak=0`` copies to the target."""
+    """DQN with rlx's hyperparameters, in rejax's words: its network is 64-64, and ``polyak=0`` copies to the target."""
     assert ours["hidden_sizes"] == [64, 64]
     return {
         "agent_kwargs": {"activation": ours["activation"]},

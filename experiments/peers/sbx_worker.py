@@ -32,7 +32,7 @@ def build(task: dict[str, Any]) -> Compile:
 
 
 def ppo(ours: dict[str, Any]) -> dict[str, Any]:
-    """rlx's hyperparameters in the words of Stable-Baselines."""
+    """PPO with rlx's hyperparameters, in the words of Stable-Baselines."""
     return {
         "n_steps": ours["rollout_length"],
         "n_epochs": ours["num_epochs"],
@@ -42,7 +42,7 @@ def ppo(ours: dict[str, Any]) -> dict[str, Any]:
 
 
 def dqn(ours: dict[str, Any]) -> dict[str, Any]:
-    """rlx's hyperparameters in the words of Stable-Baselines."""
+    """DQN with rlx's hyperparameters, in the words of Stable-Baselines."""
     return {
         "buffer_size": ours["replay_size"],
         "learning_starts": ours["learning_starts"],

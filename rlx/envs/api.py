@@ -17,7 +17,7 @@ from gymnax.environments.environment import Environment
 
 from rlx import registry
 from rlx.envs.adapt import Adapted
-from rlx.envs.family import Built, ResetMode, override
+from rlx.envs.family import Built, ResetMode, override, refusals
 from rlx.types import ConfigurationError, EnvSpec, PyTree, suggest
 
 
@@ -78,9 +78,10 @@ def make_env(
     _check_at_least("discretise", discretise, 2)
     _check_at_least("pool_size", pool_size, 1)
     _check_reset_mode(reset_mode)
-    full_name, built = _build(name, params, options)
-    task_params, limit = _time_limit(built.params, max_episode_steps)
-    task = Adapted(built.task, task_params, discretise=discretise, flatten=flatten)
+    with refusals(str(name), options):
+        full_name, built = _build(name, params, options)
+        task_params, limit = _time_limit(built.params, max_episode_steps)
+        task = Adapted(built.task, task_params, discretise=discretise, flatten=flatten)
     spec = EnvSpec(
         name=full_name,
         obs_shape=task.obs_struct.shape,
@@ -111,7 +112,7 @@ def _build(name: str | Environment, params: PyTree | None, options: dict[str, An
     family, slash, task = name.partition("/")
     if not slash:
         hint = suggest(name, registry.environments())
-        raise ConfigurationError(f"unknown environment {name!r}{hint}; a name is <family>/<task>")
+        raise ConfigurationError(f"unknown environment {name!r}{hint}; --help or rlx.environments() lists all")
     return name, registry.family(family).make(task, params=params, **options)
 
 

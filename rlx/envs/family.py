@@ -4,9 +4,10 @@ A family is a module with ``names()`` and ``make(name, params=None, **options) -
 task's constructor arguments and the fields of its parameters, by name.
 """
 
+import contextlib
 import dataclasses
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 import gymnax
@@ -81,15 +82,26 @@ def build_registered(name: str, env_id: str, params: PyTree | None, options: dic
     return Built(task, override(name, task.default_params if params is None else params, overrides))
 
 
+@contextlib.contextmanager
+def refusals(name: str, options: dict[str, Any]) -> Iterator[None]:
+    """Turn what a task raises on account of its ``options`` into one line."""
+    try:
+        yield
+    except ConfigurationError:
+        raise
+    except (TypeError, ValueError, ArithmeticError, AttributeError, AssertionError) as error:
+        if not options:
+            raise
+        given = ", ".join(f"{key}={value!r}" for key, value in options.items())
+        cause = (str(error).strip().splitlines() or ["out of range"])[0]
+        raise ConfigurationError(f"{name} cannot be made with {given}: {cause}") from error
+
+
 def _construct(name: str, env_id: str, arguments: dict[str, Any]) -> Environment:
     try:
         return gymnax.make(env_id, **arguments)[0]
     except OSError as error:
         raise ConfigurationError(f"{name} needs data that could not be downloaded ({error})") from error
-    except (TypeError, ValueError, AssertionError) as error:
-        if not arguments:
-            raise
-        raise ConfigurationError(f"{name} refuses {arguments}: {error or 'out of range'}") from error
 
 
 def _fields(params: PyTree) -> set[str]:

@@ -138,7 +138,7 @@ def _next_starts(env: Env, state: VectorState, key: Key) -> tuple[VectorState, t
     new = env.task.reset_env(new_key, env.params)
     pool = jax.tree.map(lambda old, x: old.at[state.slot].set(x), state.pool, new)
     entries = jax.random.randint(entry_key, (num_envs,), 0, env.pool_size)
-    state = dataclasses.replace(state, pool=pool, slot=state.slot)
+    state = dataclasses.replace(state, pool=pool, slot=(state.slot + 1) % env.pool_size)
     return state, jax.tree.map(lambda x: x[entries], pool)
 
 

@@ -17,16 +17,17 @@ class Checkpoints:
     """A folder of saved states, each under the environment step it was taken at.
 
     It keeps the last ``keep`` and, with ``best``, the one of the highest score. A state appears under its final name
-    only once it is complete, so a killed run leaves no half-written one.
+    only once it is complete, so a killed run leaves no half-written one. With ``read_only`` half-written
+    ones are left alone: the run may still be at them.
     """
 
-    def __init__(self, folder: Path, keep: int, best: bool = False) -> None:
+    def __init__(self, folder: Path, keep: int, best: bool = False, read_only: bool = False) -> None:
         policies: list[Any] = [checkpoint_managers.LatestN(keep)]
         if best:
             policies.append(checkpoint_managers.BestN(get_metric_fn=lambda metrics: metrics[_SCORE], n=1))
         options = ocp.CheckpointManagerOptions(
             preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
-            cleanup_tmp_directories=True,
+            cleanup_tmp_directories=not read_only,
         )
         self._folder = folder
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)

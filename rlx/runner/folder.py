@@ -28,7 +28,9 @@ def create(run_dir: str | None, config: dict[str, Any]) -> Path:
         ConfigurationError: if it holds a run already, so that nothing is overwritten, or it cannot be written.
     """
     try:
-        path = _new_path(config["agent"]["name"], config["env"]["name"]) if run_dir is None else Path(run_dir)
+        path = (
+            _new_path(config["agent"]["name"], config["env"]["name"]) if run_dir is None else Path(run_dir).expanduser()
+        )
         _refuse_used(path)
         path.mkdir(parents=True, exist_ok=True)
         write_atomically(path / "metadata.json", json.dumps(metadata(), indent=2) + "\n")

@@ -80,9 +80,8 @@ def memory_plan(shapes: PyTree, mesh: Mesh) -> str:
     line = f"state {_readable(total)} (replay {_readable(replay)}) on {mesh.size} device(s)"
     available = _available_bytes(mesh)
     if available is not None and total > available:
-        raise ConfigurationError(
-            f"{line} does not fit: {_readable(available)} are there; use fewer members or a smaller agent.replay_size"
-        )
+        remedy = "agent.replay_size" if 2 * replay > total else "agent.num_envs, agent.hidden_sizes or env.pool_size"
+        raise ConfigurationError(f"{line} does not fit: {_readable(available)} are there; lower num_seeds or {remedy}")
     return line
 
 

@@ -225,10 +225,12 @@ class Run:
         self.checkpoints.close()
         self.policies.close()
         seeds = ", ".join(str(seed) for seed, good in zip(self.seeds, healthy, strict=True) if not good)
+        step, good_ones = int(state.clock.env_steps), self.checkpoints.steps()
         raise RunFailed(
-            f"{what} of seed {seeds} became infinite or NaN before step {int(state.clock.env_steps)}; that state is "
-            f"in {self.folder / 'failed'}, the last good one in {self.folder / 'checkpoints'}; lower the learning "
-            "rate, or check the environment's rewards and observations"
+            f"{what} of seed {seeds} is infinite or NaN by step {step}; that state is in {self.folder / 'failed'}"
+            + (f", the last good one in {self.folder / 'checkpoints'}" if good_ones else "")
+            + ("; lower agent.learning_rate, or" if step else ";")
+            + " check the environment's rewards and observations"
         )
 
 

@@ -6,10 +6,10 @@ import jax
 import pytest
 from cases import Case
 
-import rlx
+from rlx import registry
 
 
-@pytest.fixture(scope="session", params=rlx.agents())
+@pytest.fixture(scope="session", params=registry.agents())
 def case(request):
     return Case(request.param)
 

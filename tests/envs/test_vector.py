@@ -157,17 +157,15 @@ def example_actions(space):
 
 @pytest.mark.parametrize("name", [name for name in registry.environments() if not name.startswith("brax/")])
 def test_every_task_is_a_stable_carry(name):
-    """Tracing a scan fails if a step changes a dtype, a shape or a weak type."""
     env = make_env(name)
-    actions = example_actions(env.spec.action_space)
-
-    def run(key):
-        def step(carry, key):
-            return vector.step(env, carry[0], actions, key), None
-
-        return jax.lax.scan(step, vector.reset(env, key, 2), jax.random.split(key, 3))[0]
-
-    _, timestep = jax.eval_shape(run, jax.random.key(0))
+    actions, key = example_actions(env.spec.action_space), jax.random.key(0)
+    before = jax.eval_shape(lambda key: vector.reset(env, key, 2), key)
+    after = jax.eval_shape(lambda carry, key: vector.step(env, carry[0], actions, key), before, key)
+    assert jax.tree.structure(before) == jax.tree.structure(after)
+    for was, now in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+        assert (was.shape, was.dtype, was.weak_type) == (now.shape, now.dtype, False)
+    assert not any(leaf.weak_type for leaf in jax.tree.leaves(before))
+    timestep = after[1]
     assert timestep.obs.shape == timestep.final_obs.shape == (2, *env.spec.obs_shape)
     assert timestep.obs.dtype == env.spec.obs_dtype
     assert timestep.reward.dtype == jnp.float32

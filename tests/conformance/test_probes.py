@@ -1,0 +1,122 @@
+"""Every agent finds the best actions and the true values of the probe tasks that it accepts."""
+
+import dataclasses
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import small_agent
+from probe_groups import GROUPS, group_env, groups_for, task
+
+from rlx import build, registry
+from rlx.runner import loop, population
+from rlx.runner.evaluate import acting_part, evaluate
+from rlx.types import Clock
+
+SEEDS = 2
+EPISODES = 32
+TOLERANCE = 0.1  # of a value; the mistakes that the probes are there to find cost 0.2 or more
+
+# The discount makes the values differ that an agent could confuse. What an agent lacks is left out.
+SHARED = {"discount": 0.8, "learning_rate": 1e-2}
+# What one agent needs instead or besides.
+OWN: dict[str, dict[str, Any]] = {
+    "ppo": {"num_envs": 16, "num_epochs": 4},
+    "dqn": {"batch_size": 32, "replay_size": 2_000, "learning_starts": 64, "target_period": 10},
+}
+ITERATIONS = {"ppo": 250, "dqn": 1_500}
+DEFAULT_ITERATIONS = 1_500
+
+# An agent's value of observations [B, 1] with masks [B, A] or None; without an entry only its actions are tested.
+VALUES = {
+    "ppo": lambda agent, state, obs, mask: agent.critic.apply(state.params["critic"], agent.normalise(state, obs)),
+    "dqn": lambda agent, state, obs, mask: jnp.max(
+        agent.network.apply(state.params, obs), axis=-1, where=mask, initial=-jnp.inf
+    ),
+}
+
+
+class Learned(NamedTuple):
+    """An agent after training in a group; leading axes ``[probes, SEEDS]``."""
+
+    agent: Any
+    state: Any
+    training: Any
+    returns: np.ndarray
+
+
+@functools.cache
+def learned(name, group):
+    """Agent ``name`` after it has learned all probes of a group, each with several seeds, as one program."""
+    env = group_env(group)
+    settings = build.settings_of(registry.agent_class(name))
+    fields = {field: value for field, value in SHARED.items() if field in settings} | OWN.get(name, {})
+    agent = small_agent(name, env, **fields)
+    iterations = ITERATIONS.get(name, DEFAULT_ITERATIONS)
+    steps = agent.num_envs * agent.rollout_length
+
+    def train(agents, which, keys, evaluation_keys):
+        clock = Clock.start(iterations * steps)
+        start = lambda agent, which, key: loop.init(agent, task(env, which), key, clock)  # noqa: E731
+        state = jax.vmap(start, out_axes=loop.MEMBER_AXES)(agents, which, keys)
+        iterate = jax.vmap(
+            lambda agent, which, state: loop.iterate(agent, task(env, which), state),
+            in_axes=(0, 0, loop.MEMBER_AXES),
+            out_axes=loop.MEMBER_AXES,
+        )
+
+        def body(_, state):
+            return dataclasses.replace(iterate(agents, which, state), clock=state.clock.advance(steps))
+
+        state = jax.lax.fori_loop(0, iterations, body, state)
+        play = lambda agent, which, acting, key: evaluate(agent, task(env, which), acting, key, EPISODES, "greedy")  # noqa: E731
+        acting = acting_part(state.agent)
+        return acting, state.statistics, jax.vmap(play)(agents, which, acting, evaluation_keys).returns
+
+    probes = len(GROUPS[group])
+    which, seeds = jnp.repeat(jnp.arange(probes), SEEDS), range(probes * SEEDS)
+    agents = population.stack([agent] * len(which))
+    keys = population.keys_for(seeds, population.INIT_STREAM), population.evaluation_keys(seeds, 0)
+    results = jax.jit(train)(agents, which, *keys)
+    return Learned(agent, *jax.tree.map(lambda leaf: np.asarray(leaf).reshape(probes, SEEDS, *leaf.shape[1:]), results))
+
+
+def cases(chosen):
+    """A parameter for each agent, group and probe of the ``chosen``."""
+    return [
+        pytest.param(name, group, probe, id=f"{name}-{group}-{probe}")
+        for name in registry.agents()
+        for group in groups_for(registry.agent_class(name).accepts)
+        for probe, known in GROUPS[group].items()
+        if chosen(name, known)
+    ]
+
+
+@pytest.mark.parametrize(("name", "group", "probe"), cases(lambda name, known: name in VALUES))
+def test_values(name, group, probe):
+    known, result = GROUPS[group][probe], learned(name, group)
+    true = known.values(SHARED["discount"])
+    obs = jnp.array([np.atleast_1d(key) for key in true], jnp.float32)
+    mask = None if known.valid is None else jnp.array([known.valid[key] for key in true])
+    states = jax.tree.map(lambda leaf: leaf[list(GROUPS[group]).index(probe)], result.state)
+    values = jax.vmap(lambda state: VALUES[name](result.agent, state, obs, mask))(states)
+    np.testing.assert_allclose(values, [list(true.values())] * SEEDS, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(("name", "group", "probe"), cases(lambda name, known: known.returns is not None))
+def test_greedy_actions(name, group, probe):
+    low, high = GROUPS[group][probe].returns
+    returns = learned(name, group).returns[list(GROUPS[group]).index(probe)]
+    assert ((returns > low - 1e-5) & (returns < high + 1e-5)).all()
+
+
+@pytest.mark.parametrize(("name", "group", "probe"), cases(lambda name, known: known.valid is not None))
+def test_forbidden_actions_are_never_taken(name, group, probe):
+    """Neither in training nor in evaluation: one would have made the sum of returns NaN."""
+    result = learned(name, group)
+    assert np.isfinite(result.training.return_sum).all()
+    assert result.training.episodes.sum() > 1_000
+    assert np.isfinite(result.returns).all()

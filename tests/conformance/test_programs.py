@@ -1,0 +1,84 @@
+"""What an agent compiles to: how often, with which branches, at which cost in memory."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from cases import host, scaled, unequal
+
+from rlx import build
+from rlx.runner import loop
+from rlx.types import Clock
+
+
+def test_real_numbers_can_be_swept(case):
+    """Every real-valued hyperparameter is a leaf."""
+    real = {name for name, setting in build.settings_of(type(case.agent)).items() if setting.type is float}
+    leaves = {path[0].name for path, _ in jax.tree.leaves_with_path(case.agent)}
+    assert real <= leaves
+
+
+def test_a_sweep_compiles_once(case, compilations):
+    def use(factor):
+        agents = case.one.place([scaled(case.agent, factor)])
+        jax.block_until_ready(case.one.advance(case.one.start(agents), 1, agents=agents).agent)
+
+    use(1.0)
+    with compilations() as names:
+        use(0.9)
+        use(0.7)
+    assert names == []
+
+
+def test_branches_on_the_clock_stay_branches_in_a_population(case):
+    clock = Clock.start(1_000)
+    one = jax.eval_shape(lambda: loop.init(case.agent, case.env, jax.random.key(0), clock))
+    many = jax.eval_shape(case.three.start)
+    alone = jax.make_jaxpr(lambda state: loop.iterate(case.agent, case.env, state))(one)
+    together = jax.make_jaxpr(lambda state: case.three.chunk(state, 1))(many)
+    branches = [sum(name == "cond" for name in primitives(program)) for program in (alone, together)]
+    if branches[0] == 0:
+        pytest.skip("it has no branches")
+    assert branches[1] == branches[0]
+
+
+def test_a_chunk_calls_nothing_on_the_host(case):
+    program = jax.make_jaxpr(lambda state: case.three.chunk(state, 1))(jax.eval_shape(case.three.start))
+    assert not program.effects
+    assert not [name for name in primitives(program) if "callback" in name or name in ("infeed", "outfeed")]
+
+
+def test_a_chunk_returns_one_number_a_member_beside_the_state(case):
+    """So that its bytes do not depend on its length, which is an argument of the one program."""
+    state, healthy, window = jax.eval_shape(lambda state: case.three.chunk(state, 1), jax.eval_shape(case.three.start))
+    assert {leaf.shape for leaf in jax.tree.leaves((healthy, window))} == {(3,)}
+    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), state) == jax.tree.map(
+        lambda leaf: (leaf.shape, leaf.dtype), jax.eval_shape(case.three.start)
+    )
+
+
+def test_the_state_is_donated_whole(case):
+    given = case.three.start()
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(host(given)))
+    program = case.three.programs.chunk.lower(case.three.agents, given, jnp.int32(1), jnp.bool_(False)).compile()
+    assert program.memory_analysis().alias_size_in_bytes == size
+    program(case.three.agents, given, jnp.int32(1), jnp.bool_(False))
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(given))
+
+
+def test_how_a_run_is_cut_into_chunks_changes_no_bit(case):
+    whole = case.three.advance(case.three.start(), 6)
+    parts = case.three.advance(case.three.start(), 1, 2, 3)
+    assert unequal(whole, parts) == []
+    assert int(whole.clock.iterations) == 6
+    assert int(whole.clock.env_steps) == 6 * case.agent.num_envs * case.agent.rollout_length
+
+
+def primitives(program):
+    """Names of the operations of a jaxpr, those of its inner programs included."""
+    program = getattr(program, "jaxpr", program)
+    for equation in program.eqns:
+        yield equation.primitive.name
+        inner = jax.tree.leaves(equation.params, is_leaf=lambda leaf: hasattr(leaf, "eqns"))
+        for leaf in inner:
+            if hasattr(leaf, "eqns") or hasattr(leaf, "jaxpr"):
+                yield from primitives(leaf)
