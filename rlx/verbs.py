@@ -100,7 +100,7 @@ def load(folder: str | Path, *, agent: Agent | None = None, env: Env | None = No
     folder = Path(folder).expanduser()
     agent, env, settings = _rebuild(folder, agent, env)
     if not (folder / "policy").is_dir():
-        raise ConfigurationError(f"{folder} has no policy yet; resume={folder} goes on with the run")
+        raise ConfigurationError(f"nothing is saved in {folder}/policy yet; resume={folder} goes on with the run")
     agents = population.stack([agent] * settings.num_seeds)
     shapes = jax.eval_shape(lambda agents: jax.vmap(lambda a: a.init(jax.random.key(0)))(agents), agents)
     policies = Checkpoints(folder / "policy", keep=1, read_only=True)

@@ -52,21 +52,26 @@ class DQN:
     accepts: ClassVar = (Discrete,)
 
     spec: EnvSpec = struct.field(pytree_node=False)
-    num_envs: int = hyper(8, "parallel environments of one member", within="[1, inf)", static=True)
+    num_envs: int = hyper(4, "parallel environments of one member", within="[1, inf)", static=True)
     rollout_length: int = hyper(1, "steps of each environment in one learning event", within="[1, inf)", static=True)
     num_updates: int = hyper(1, "gradient updates in one learning event", within="[1, inf)", static=True)
-    batch_size: int = hyper(128, "transitions in a minibatch", within="[1, inf)", static=True)
+    batch_size: int = hyper(64, "transitions in a minibatch", within="[1, inf)", static=True)
     replay_size: int = hyper(100_000, "transitions the replay holds", within="[1, inf)", static=True)
     learning_starts: int = hyper(1_000, "environment steps before the first update", within="[0, inf)", static=True)
     target_period: int = hyper(
-        50, "learning events between copies to the target network", within="[1, inf)", static=True
+        100, "learning events between copies to the target network", within="[1, inf)", static=True
     )
-    learning_rate: float = hyper(5e-4, "Adam's step size", within="(0, inf)")
+    learning_rate: float = hyper(1e-3, "Adam's step size", within="(0, inf)")
     discount: float = hyper(0.99, "discount of one step", within="[0, 1]")
     n_step: int = hyper(1, "steps of reward before the bootstrap", within="[1, inf)", static=True)
     double: bool = hyper(True, "choose the bootstrap action by the online network", static=True)
     dueling: bool = hyper(False, "split the head into value and advantages", static=True)
-    huber_delta: float = hyper(1.0, "TD error beyond which the loss grows linearly", within="(0, inf)")
+    loss: str = hyper(
+        "squared",
+        "of the TD error; huber clips its gradient at 1 as Mnih et al. do",
+        choices=("squared", "huber"),
+        static=True,
+    )
     max_grad_norm: float = hyper(10.0, "largest global norm of a gradient", within="(0, inf)")
     epsilon_initial: float = hyper(1.0, "probability of a random action at the start", within="[0, 1]")
     epsilon_final: float = hyper(0.05, "probability of a random action after exploration", within="[0, 1]")
@@ -161,14 +166,14 @@ class DQN:
             starts = n_step.valid_starts(replay, count, self.n_step)
             offset, env = sampling.uniform(key, starts, self.num_envs, self.batch_size)
             batch = n_step.n_step_windows(replay, count, offset, env, self.n_step, self.discount)
-            grads, metrics = jax.grad(self.loss, has_aux=True)(params, target_params, batch)
+            grads, metrics = jax.grad(self.td_loss, has_aux=True)(params, target_params, batch)
             return self.optimiser.step(grads, opt_state, params, self.learning_rate), metrics
 
         learning, metrics = jax.lax.scan(step, learning, jax.random.split(key, self.num_updates))
         return learning, jax.tree.map(jnp.mean, metrics) | {"updates": jnp.float32(self.num_updates)}
 
-    def loss(self, params: PyTree, target_params: PyTree, batch: NStepBatch) -> tuple[jax.Array, Metrics]:
-        """Huber loss of the TD errors of one minibatch ``[B]``."""
+    def td_loss(self, params: PyTree, target_params: PyTree, batch: NStepBatch) -> tuple[jax.Array, Metrics]:
+        """Loss of the TD errors of one minibatch ``[B]``."""
         chex.assert_rank([batch.action, batch.reward], 1)
         q_values = self.network.apply(params, batch.obs)
         next_q_target = self.network.apply(target_params, batch.next_obs)
@@ -188,7 +193,7 @@ class DQN:
             )
         q_value = jnp.take_along_axis(q_values, batch.action[:, None], axis=-1)[:, 0]
         td_error = target - q_value
-        loss = td.huber(td_error, self.huber_delta).mean()
+        loss = jnp.mean(td.huber(td_error, 1.0) if self.loss == "huber" else 0.5 * jnp.square(td_error))
         return loss, {"loss": loss, "q_value": q_value.mean(), "td_error": jnp.abs(td_error).mean()}
 
 

@@ -1,5 +1,8 @@
 """Saved states, atomic, through Orbax: of the whole run, and of the part of it that acts."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +56,18 @@ class Checkpoints:
             ConfigurationError: if there is no state, or it is damaged or of another shape.
         """
         if not self.steps():
-            raise ConfigurationError(f"nothing is saved in {self._folder}")
-        step = self.steps()[-1]
+            raise ConfigurationError(
+                f"nothing is saved in {self._folder} yet; resume={self._folder.parent} goes on with the run"
+            )
+        *earlier, step = self.steps()
         target = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), jax.eval_shape(_without_keys, like))
         try:
-            restored = self._manager.restore(step, args=ocp.args.StandardRestore(target))
+            with _one_complaint():
+                restored = self._manager.restore(step, args=ocp.args.StandardRestore(target))
         except Exception as error:
+            remedy = "remove it to go on from the one before" if earlier else "start a new run"
             raise ConfigurationError(
-                f"{self._folder / str(step)} is damaged or belongs to another configuration ({_first_line(error)}); "
-                "remove that folder to use the one before"
+                f"{self._folder / str(step)} is damaged or belongs to another configuration; {remedy}"
             ) from error
         return step, jax.tree.map(_as_saved, restored, like)
 
@@ -84,5 +90,9 @@ def _as_saved(leaf: Any, like: Any) -> Any:
     return jax.random.wrap_key_data(leaf) if _is_key(like) else leaf
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+@contextmanager
+def _one_complaint() -> Iterator[None]:
+    """Silence the reads that are under way when another fails: each would print a traceback of its own."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
+    yield
+    sys.unraisablehook = hook  # not after a failure, since those reads end later

@@ -104,6 +104,7 @@ class Run:
         state, resumed = self._first_state()
         self._compile(state)
         iteration = int(state.clock.iterations)
+        self.progress.progress(int(state.clock.env_steps))
         with interruptible() as interrupted:
             if not resumed:
                 self._evaluate(state, {})

@@ -63,7 +63,10 @@ def recorder(monkeypatch):
     """Every key made from now on is recorded, those that an agent makes for itself as well."""
     recorder = Recorder()
     monkeypatch.setattr(jax.random, "key", functools.partial(jax.random.key, impl=recorder.generator))
-    return recorder
+    # Programs that call back into this process are compiled anew each time, so let that be quick.
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield recorder
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def test_a_run_uses_no_key_twice(case, recorder):

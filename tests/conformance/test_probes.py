@@ -80,7 +80,8 @@ def learned(name, group):
     which, seeds = jnp.repeat(jnp.arange(probes), SEEDS), range(probes * SEEDS)
     agents = population.stack([agent] * len(which))
     keys = population.keys_for(seeds, population.INIT_STREAM), population.evaluation_keys(seeds, 0)
-    results = jax.jit(train)(agents, which, *keys)
+    # These programs are large and run for a second: compiling them well would take longer than they do.
+    results = jax.jit(train, compiler_options={"xla_backend_optimization_level": 0})(agents, which, *keys)
     return Learned(agent, *jax.tree.map(lambda leaf: np.asarray(leaf).reshape(probes, SEEDS, *leaf.shape[1:]), results))
 
 
