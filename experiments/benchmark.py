@@ -118,7 +118,7 @@ CASES = {
 class Settings:
     """What to measure."""
 
-    cases: tuple[str, ...] = hyper(tuple(CASES), "what to measure")
+    cases: tuple[str, ...] = hyper((), "what to measure; all if none is named")
     repetitions: int = hyper(9, "timed repetitions of each system, taking turns", within="[1, inf)")
     peers: bool = hyper(True, "measure the peers, where they are installed, beside rlx")
     quick: bool = hyper(False, "a tenth of the work a repetition, to see that all runs")
@@ -212,6 +212,7 @@ def started(system: str, task: dict[str, Any], cache: Path) -> Iterator[Worker]:
 def benchmark(words: list[str]) -> None:
     """Measure, show and write the tables."""
     settings = cli.parse_settings(words, Settings)
+    settings = dataclasses.replace(settings, cases=settings.cases or tuple(CASES))
     for name in settings.cases:
         if name not in CASES:
             raise ConfigurationError(f"unknown case {name!r}{suggest(name, CASES)}; cases: {', '.join(CASES)}")
@@ -345,5 +346,9 @@ def publish(stem: Path, title: str, text: str, rows: Sequence[dict[str, Any]]) -
     print(f"written: {path}, {path.with_suffix('.csv')}")
 
 
+def _help() -> str:
+    return f"{__doc__}\n{cli.describe(Settings)}\n\nCases: {', '.join(CASES)}"
+
+
 if __name__ == "__main__":
-    cli.main(benchmark, lambda: f"{__doc__}\n\n{cli.describe(Settings)}")
+    cli.main(benchmark, _help)

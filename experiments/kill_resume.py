@@ -159,7 +159,7 @@ def differences(left: Path, right: Path) -> list[str]:
     found = [
         f"{part}{path}"
         for part in ("checkpoints", "policy")
-        for path in _unequal(_newest(left / part), _newest(right / part))
+        for path in unequal(newest(left / part), newest(right / part))
     ]
     logs = [[_without_time(row) for row in read_rows(folder / "metrics.jsonl")] for folder in (left, right)]
     return found if logs[0] == logs[1] else [*found, "metrics.jsonl"]
@@ -169,8 +169,8 @@ def _steps(folder: Path) -> list[int]:
     return [int(path.name) for path in folder.glob("*") if path.name.isdigit()]
 
 
-def _newest(folder: Path) -> dict[str, np.ndarray]:
-    """The leaves of the newest state saved in ``folder``, and its step, as they lie on disk."""
+def newest(folder: Path) -> dict[str, np.ndarray]:
+    """The leaves of the newest state saved in ``folder``, by name, and its step."""
     step = max(_steps(folder))
     with ocp.StandardCheckpointer() as checkpointer:
         state = checkpointer.restore((folder / str(step) / "default").absolute())
@@ -178,7 +178,7 @@ def _newest(folder: Path) -> dict[str, np.ndarray]:
     return {"/step": np.array(step), **leaves}
 
 
-def _unequal(left: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> list[str]:
+def unequal(left: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> list[str]:
     """Names of the leaves that one lacks, or that differ in a bit."""
 
     def bits(leaf: np.ndarray | None) -> Any:

@@ -22,7 +22,7 @@ class WandB:
         mode: ``"online"`` or ``"offline"``; None leaves it to W&B (``WANDB_MODE``).
 
     Raises:
-        ConfigurationError: if wandb is not installed.
+        ConfigurationError: if wandb is not installed or cannot start, as without a login.
     """
 
     def __init__(
@@ -37,15 +37,19 @@ class WandB:
             import wandb
         except ImportError as error:
             raise ConfigurationError("logging to Weights & Biases needs wandb: pip install 'rlx[wandb]'") from error
-        self._run = wandb.init(
-            project=project,
-            name=name,
-            config=dict(config),
-            dir=str(folder),
-            mode=mode,
-            resume="auto",
-            settings=wandb.Settings(console="off"),  # capturing stdout would garble the live progress
-        )
+        try:
+            self._run = wandb.init(
+                project=project,
+                name=name,
+                config=dict(config),
+                dir=str(folder),
+                mode=mode,
+                resume="auto",
+                settings=wandb.Settings(console="off"),  # capturing stdout would garble the live progress
+            )
+        except wandb.Error as error:
+            remedy = "run 'wandb login', set WANDB_MODE=offline, or leave wandb=true out"
+            raise ConfigurationError(f"Weights & Biases cannot start ({error}); {remedy}") from error
         self._run.define_metric("step")
         self._run.define_metric("*", step_metric="step")
 

@@ -4,8 +4,13 @@ Each function is cached, so that two modules built with the same arguments compa
 """
 
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import jax
+import jax.numpy as jnp
+
+from rlx.types import Key
 
 Initialiser = jax.nn.initializers.Initializer
 
@@ -15,7 +20,14 @@ zeros: Initialiser = jax.nn.initializers.zeros
 @functools.cache
 def orthogonal(scale: float) -> Initialiser:
     """Orthonormal rows or columns times ``scale`` (Saxe et al. 2014), of the kernel as ``[-1, features]``."""
-    return jax.nn.initializers.orthogonal(scale)
+    draw = jax.nn.initializers.orthogonal(scale)
+
+    def init(key: Key, shape: Sequence[int], dtype: Any = jnp.float32, out_sharding: Any = None) -> jax.Array:
+        # One matrix after the other, also under vmap: a batched QR waits for the CPU threads that it itself occupies,
+        # and with a member on each of two devices neither ever ends.
+        return jax.custom_batching.sequential_vmap(lambda key: draw(key, shape, dtype, out_sharding))(key)
+
+    return init
 
 
 @functools.cache

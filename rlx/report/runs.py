@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from omegaconf import OmegaConf
 
 FILES = ("config.yaml", "metadata.json", "metrics.jsonl")
@@ -38,10 +39,13 @@ def read_run(folder: Path | str) -> Run:
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise _error(f"{folder} is not a run folder: it has no {', '.join(missing)}")
-    config = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"), resolve=True)
-    assert isinstance(config, dict)
-    metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
-    return Run(folder, {str(key): value for key, value in config.items()}, metadata, _read_rows(folder))
+    try:
+        config: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"), resolve=True)
+        config = {str(key): value for key, value in config.items()}
+        metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
+    except (yaml.YAMLError, AttributeError, ValueError) as error:
+        raise _error(f"{folder}: config.yaml or metadata.json is damaged; restore it or leave that run out") from error
+    return Run(folder, config, metadata, _read_rows(folder))
 
 
 def learning_curves(run: Run, key: str = "evaluation/return_mean") -> tuple[np.ndarray, np.ndarray]:

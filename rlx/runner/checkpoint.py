@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import chex
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
@@ -64,6 +65,7 @@ class Checkpoints:
         try:
             with _one_complaint():
                 restored = self._manager.restore(step, args=ocp.args.StandardRestore(target))
+            chex.assert_trees_all_equal_shapes(restored, target)  # Orbax itself hands out any shape
         except Exception as error:
             remedy = "remove it to go on from the one before" if earlier else "start a new run"
             raise ConfigurationError(

@@ -1,5 +1,6 @@
 """Populations: seeds x hyperparameters as one program, spread over all devices."""
 
+import dataclasses
 import functools
 import math
 import os
@@ -34,7 +35,8 @@ def stack(agents: Sequence[Agent]) -> Agent:
     structures = [jax.tree.structure(agent) for agent in agents]
     for agent, structure in zip(agents, structures, strict=True):
         if structure != structures[0]:  # type: ignore[operator]
-            names = [name for name, value in vars(agent).items() if value != getattr(agents[0], name)]
+            static = [f.name for f in dataclasses.fields(agent) if not f.metadata.get("pytree_node", True)]  # type: ignore[arg-type]
+            names = [name for name in static if getattr(agent, name) != getattr(agents[0], name)]
             raise ConfigurationError(
                 f"members of one population must agree in {', '.join(names)}: these fix shapes or branches; "
                 "run them as separate populations"

@@ -120,9 +120,7 @@ def one_hot(size):
 CONTINUOUS = {
     **idle(continuous=True),
     "continuous": Known(probes.Continuous(), lambda d: {0: 0}, returns=(-0.02, 0)),
-    "continuous-observation": Known(
-        probes.ContinuousObservation(), lambda d: {-0.5: 0, 0.5: 0}, returns=(-0.02, 0)
-    ),
+    "continuous-observation": Known(probes.ContinuousObservation(), lambda d: {-0.5: 0, 0.5: 0}, returns=(-0.02, 0)),
     "patience": Known(ContinuousPatience(), lambda d: {0: 0.3 / (1 - d)}, returns=(0.6, 0.6)),
 }
 

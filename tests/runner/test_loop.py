@@ -1,0 +1,68 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from stub import Stub
+
+import rlx
+from rlx.runner import loop, population
+from rlx.types import Clock
+
+
+@pytest.fixture(scope="module")
+def advance():
+    """A function from a number of iterations, and whether to start a new window before it, to a run's state."""
+    env = rlx.make_env("rlx/probe-delayed")
+    agents = population.stack([Stub(env.spec), Stub(env.spec, healthy_for=4.0)])
+    programs = population.programs(env, population.mesh_for(2, jax.devices()[:1]), 1, "greedy")
+    state = programs.init(agents, population.keys_for((0, 1), population.INIT_STREAM), Clock.start(1_000))
+
+    def run(iterations, new_window=False):
+        nonlocal state
+        state, healthy, window = programs.chunk(agents, state, jnp.int32(iterations), jnp.bool_(new_window))
+        return healthy, window
+
+    return run
+
+
+def test_a_window_averages_over_updates_and_episodes(advance):
+    """Two environments of probe-delayed, 3 steps an iteration: an episode of return 1 ends every second step.
+
+    An even iteration makes two updates of loss ``iteration``; an odd one makes none, and its loss is NaN.
+    """
+    healthy, window = advance(3)
+    assert healthy.tolist() == [True, True]
+    assert window["update/count"].tolist() == [4.0, 4.0]
+    assert window["update/loss"].tolist() == [1.0, 1.0]  # of iterations 0 and 2, twice each
+    assert window["training/episodes"].tolist() == [8.0, 8.0]  # 9 steps hold 4 whole episodes
+    assert window["training/return_mean"].tolist() == [1.0, 1.0]
+    assert window["training/length_mean"].tolist() == [2.0, 2.0]
+
+    healthy, window = advance(1, new_window=True)  # iteration 3 learns nothing
+    assert healthy.tolist() == [True, True]
+    assert window["update/count"].tolist() == [0.0, 0.0]
+    assert np.isnan(window["update/loss"]).all()
+    assert window["training/episodes"].tolist() == [4.0, 4.0]  # of steps 9 to 11; one of them began before
+
+    healthy, window = advance(3)  # in the same window; the loss of the second member is NaN from iteration 4 on
+    assert healthy.tolist() == [True, False]
+    assert window["update/loss"][0] == 5.0  # of iterations 4 and 6
+
+
+def test_the_clock_counts_the_steps_of_one_member():
+    clock = Clock.start(90)
+    for _ in range(5):
+        clock = clock.advance(6)
+    assert (int(clock.env_steps), int(clock.iterations), int(clock.total_steps)) == (30, 5, 90)
+    assert float(clock.progress) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("field", ["return_sum", "episode_return"])
+def test_a_return_that_is_not_finite_is_not_healthy(field):
+    env = rlx.make_env("rlx/probe-delayed")
+    state = jax.vmap(lambda key: loop.init(Stub(env.spec), env, key, Clock.start(10)), out_axes=loop.MEMBER_AXES)(
+        jax.random.split(jax.random.key(0))
+    )
+    sums = getattr(state.statistics, field).at[1, 0].set(jnp.inf)
+    state = state.replace(statistics=state.statistics.replace(**{field: sums}))
+    assert loop.healthy(state).tolist() == [True, False]

@@ -1,0 +1,106 @@
+"""A run from start to end in its folder: interrupted, failed, resumed."""
+
+import json
+import signal
+
+import jax
+import numpy as np
+import pytest
+import yaml
+from stub import Stub
+
+import rlx
+from rlx.loggers.jsonl import read_rows
+from rlx.runner.run import RunFailed, interruptible
+
+SETTINGS = {"total_steps": 60, "num_seeds": 2, "num_evaluations": 2, "num_checkpoints": 5, "eval_episodes": 3}
+
+
+@pytest.fixture(scope="module")
+def env():
+    return rlx.make_env("rlx/probe-delayed")
+
+
+def train(agent, env, folder, **settings):
+    return rlx.train(agent, env, quiet=True, run_dir=str(folder), **{**SETTINGS, **settings})
+
+
+def rows_of(folder):
+    return [{k: v for k, v in row.items() if k != "wall_time"} for row in read_rows(folder / "metrics.jsonl")]
+
+
+def saved_steps(folder):
+    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
+
+
+def test_the_first_interrupt_sets_a_flag_and_the_second_raises():
+    before = signal.getsignal(signal.SIGINT)
+    with interruptible() as interrupted:
+        assert not interrupted.is_set()
+        signal.raise_signal(signal.SIGINT)
+        assert interrupted.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_run_leaves_what_it_promises(env, tmp_path):
+    trained = train(Stub(env.spec), env, tmp_path / "run")
+    assert trained.finished
+    assert trained.step == 60
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert config["env"]["name"] == "rlx/probe-delayed"
+    assert config["run"]["num_seeds"] == 2
+    assert json.loads((tmp_path / "run" / "metadata.json").read_text())["versions"]["jax"] == jax.__version__
+    rows = rows_of(tmp_path / "run")
+    assert [(row["step"], row["member"]) for row in rows] == [(s, m) for s in (0, 30, 60) for m in (0, 1)]
+    assert all(row["evaluation/returns"] == [1.0, 1.0, 1.0] for row in rows)
+    assert "training/return_mean" not in rows[0]
+    # Ten iterations; a window starts anew at each evaluation and holds five of them, with an even one more or less.
+    assert [row["update/count"] for row in rows[2:]] == [6.0, 6.0, 4.0, 4.0]
+    assert saved_steps(tmp_path / "run" / "policy") == [60]
+    assert saved_steps(tmp_path / "run" / "checkpoints")[-2:] == [48, 60]
+
+
+def test_an_interrupted_run_saves_and_goes_on_to_the_same_numbers(env, tmp_path, monkeypatch):
+    agent = Stub(env.spec)
+    whole = train(agent, env, tmp_path / "whole")
+
+    def interrupt_once(self, step, training_return=None):
+        if step > 0:
+            monkeypatch.undo()
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("rlx.loggers.console.Console.progress", interrupt_once)
+    stopped = train(agent, env, tmp_path / "stopped")
+    assert not stopped.finished
+    assert 0 < stopped.step < 60
+    assert max(saved_steps(tmp_path / "stopped" / "checkpoints")) == stopped.step
+    resumed = rlx.resume(tmp_path / "stopped", agent=agent, quiet=True)
+    assert resumed.finished
+    np.testing.assert_array_equal(resumed.state.params, whole.state.params)
+    assert rows_of(tmp_path / "stopped") == rows_of(tmp_path / "whole")
+
+
+def test_a_loss_that_is_not_finite_fails_the_run_and_names_the_seed(env, tmp_path):
+    with pytest.raises(RunFailed, match=r"a loss .* of seed 7 .* infinite or NaN"):
+        train(Stub(env.spec, healthy_for=5.0), env, tmp_path / "run", seed=7, num_seeds=1)
+    # Of iterations of 6 steps the first six are sound: the fifth has a loss, the sixth makes no update.
+    assert saved_steps(tmp_path / "run" / "checkpoints")[-1] == 36
+    (failed,) = saved_steps(tmp_path / "run" / "failed")
+    assert failed > 36
+
+
+def test_a_reward_that_is_not_a_number_fails_the_run(tmp_path):
+    env = rlx.make_env("rlx/probe-nan")
+    with pytest.raises(RunFailed, match="infinite or NaN"):
+        train(Stub(env.spec), env, tmp_path / "run")
+    assert saved_steps(tmp_path / "run" / "failed")
+
+
+def test_a_folder_that_holds_a_run_is_not_written_again(env, tmp_path):
+    train(Stub(env.spec), env, tmp_path / "run")
+    before = rows_of(tmp_path / "run")
+    with pytest.raises(rlx.ConfigurationError, match="holds a run already"):
+        train(Stub(env.spec), env, tmp_path / "run", total_steps=6)
+    assert rows_of(tmp_path / "run") == before

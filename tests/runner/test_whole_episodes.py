@@ -1,0 +1,52 @@
+"""Evaluation counts each of its episodes once and whole."""
+
+import jax
+import numpy as np
+import pytest
+from stub import Stub, StubState
+
+import rlx
+from rlx.runner.evaluate import evaluate, record
+
+
+def played(name, num_episodes, **options):
+    env = rlx.make_env(name, **options)
+    agent, state = Stub(env.spec), StubState(params=np.zeros(3), memory=np.zeros(2))
+    run = jax.jit(lambda key: evaluate(agent, env, state, key, num_episodes, "greedy"))
+    return jax.tree.map(np.asarray, run(jax.random.key(0)))
+
+
+def test_every_episode_counts_once_whatever_its_length():
+    """Of probe-terminated's episodes a third each have 1, 2 and 3 steps, each of reward 1."""
+    result = played("rlx/probe-terminated", 3_000)
+    np.testing.assert_array_equal(result.returns, result.lengths)
+    counts = np.bincount(result.lengths, minlength=4)
+    assert counts[0] == 0
+    assert len(counts) == 4
+    # Five standard deviations of a binomial of 3,000 and 1/3; counting episodes as they end would favour short ones.
+    assert (abs(counts[1:] - 1_000) < 130).all()
+
+
+def test_a_truncated_episode_is_whole():
+    result = played("rlx/probe-truncated", 3)
+    assert result.lengths.tolist() == [5, 5, 5]
+    assert result.returns.tolist() == [5.0, 5.0, 5.0]
+
+
+def test_an_episode_ends_at_the_limit_that_was_asked_for():
+    result = played("rlx/probe-truncated", 2, max_episode_steps=3)
+    assert result.lengths.tolist() == [3, 3]
+
+
+def test_a_single_episode():
+    result = played("rlx/probe-delayed", 1)
+    assert (result.returns.tolist(), result.lengths.tolist()) == ([1.0], [2])
+
+
+@pytest.mark.parametrize(("name", "rewards"), [("rlx/probe-delayed", [0, 1]), ("rlx/probe-truncated", [1] * 5)])
+def test_a_recorded_episode_has_all_its_states_and_rewards(name, rewards):
+    env = rlx.make_env(name)
+    state = StubState(params=np.zeros(3), memory=np.zeros(2))
+    states, recorded = record(Stub(env.spec), env, state, jax.random.key(0), "greedy")
+    assert recorded.tolist() == rewards
+    assert states.time.tolist() == list(range(len(rewards) + 1))
