@@ -45,7 +45,9 @@ $(PEERS)/.installed:
 
 $(SBX)/.installed:
 	$(PYTHON) -m venv $(SBX)
-	$(SBX)/bin/python $(PIP) torch==2.13.0 sbx-rl==0.28.0
+# PyTorch's own index has the build without CUDA, a tenth of the size; sbx uses it only for its buffers.
+	$(SBX)/bin/python $(PIP) --no-deps --extra-index-url https://download.pytorch.org/whl/cpu torch==2.13.0
+	$(SBX)/bin/python $(PIP) sbx-rl==0.28.0
 	touch $@
 
 clean:

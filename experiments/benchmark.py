@@ -311,7 +311,10 @@ def table(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
 def description(measurements: Sequence[Measurement], settings: Settings, load: float) -> str:
     """What was measured, on what and how."""
     versions = {m.system: ", ".join(f"{name} {number}" for name, number in m.versions.items()) for m in measurements}
-    cases = "\n".join(f"- {name}: {_words(CASES[name])}" for name in settings.cases)
+    names: dict[str, list[str]] = {}
+    for name in settings.cases:
+        names.setdefault(_words(CASES[name]), []).append(name)
+    cases = "\n".join(f"- {', '.join(same)}: {words}" for words, same in names.items())
     length = "a tenth of a second" if settings.quick else "a second"
     return f"""CartPole-v1 on {machine()}; load before the start {load:.1f}.
 {"; ".join(f"{system}: {numbers}" for system, numbers in versions.items())}.
@@ -325,7 +328,7 @@ evaluation; sbx steps Gymnasium's environments in Python and stands here for ori
 
 def _words(case: Case) -> str:
     settings = ", ".join(f"{name}={value}" for name, value in case.hyperparameters.items())
-    return f"{case.algorithm}, {case.seeds} seed{'s' * (case.seeds > 1)}; {settings}"
+    return f"agent={case.algorithm}, {settings}"
 
 
 def machine() -> str:

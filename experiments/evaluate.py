@@ -15,6 +15,8 @@ from rlx.runner.population import evaluation_keys
 from rlx.types import hyper
 from rlx.verbs import Trained
 
+_DIFFERENT = "not equal to the logged evaluation: another device, number of devices or version changes the last bits"
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -42,7 +44,7 @@ def evaluate(words: list[str]) -> None:
     if settings.num_episodes is None and settings.mode is None:
         rows = [row for row in read_rows(Path(settings.run) / "metrics.jsonl") if row["step"] == trained.step]
         same = [row["evaluation/returns"] for row in rows] == returns.tolist()
-        print("equal to the logged evaluation, bit for bit" if same else "NOT equal to the logged evaluation")
+        print("equal to the logged evaluation, bit for bit" if same else _DIFFERENT)
     if settings.draw:
         print(f"episode drawn in {draw(trained, settings.member)}")
 

@@ -114,6 +114,10 @@ def compose_config(words: Sequence[str]) -> Config:
         _check_key(override, run, env)
     values = _compose([_as_hydra(override) for override in overrides])
     config = Config(agent=values.pop("agent"), env=values.pop("env"), run=values)
+    if "name" not in config.agent:
+        raise ConfigurationError(
+            "the file in configs/agent names no agent; add its fields to defaults: ppo_fields, ..."
+        )
     hyperparameters = {key: value for key, value in config.agent.items() if key != "name"}
     build.check_hyperparameters(config.agent["name"], hyperparameters)
     build.check_names(config.run, run, "", "a run")

@@ -224,6 +224,8 @@ def _rebuild(folder: Path, agent: Agent | None, env: Env | None) -> tuple[Agent,
     file = folder / "config.yaml"
     if agent is None and config["agent"].get("name") not in registry.agents():
         raise ConfigurationError(f"{file}: no agent is called {config['agent'].get('name')!r}; pass the run's agent=")
+    if env is None and "/" not in str(config["env"].get("name")):
+        raise ConfigurationError(f"{file}: no environment is called {config['env'].get('name')!r}; pass the run's env=")
     try:
         env = make_env(**config["env"]) if env is None else env
         agent = build.make_agent(spec=env, **config["agent"]) if agent is None else agent

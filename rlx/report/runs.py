@@ -55,7 +55,7 @@ def learning_curves(run: Run, key: str = "evaluation/return_mean") -> tuple[np.n
         Steps ``[S]``, rising, and values ``[members, S]``, NaN where a member has none.
 
     Raises:
-        ConfigurationError: if no row has ``key``.
+        ConfigurationError: if no row has ``key``, or it is not one number a row.
     """
     values = {(row["member"], row["step"]): row[key] for row in run.rows if key in row}
     if not values:
@@ -63,6 +63,10 @@ def learning_curves(run: Run, key: str = "evaluation/return_mean") -> tuple[np.n
 
         names = {name for row in run.rows for name in row}
         raise _error(f"no row of {run.folder} has {key!r}{suggest(key, names)}")
+    if any(isinstance(value, list) for value in values.values()):
+        raise _error(
+            f"{key!r} is a list in {run.folder}; name what is one number a row, such as {key.rstrip('s')}_mean"
+        )
     members = sorted({member for member, _ in values})
     steps = sorted({step for _, step in values})
     curves = [[values.get((member, step)) for step in steps] for member in members]

@@ -1,4 +1,4 @@
-"""Wrong configurations: each is refused in one line that names the mistake and the remedy, and leaves nothing behind."""
+"""Wrong configurations: each is refused in one line that names mistake and remedy, and leaves nothing behind."""
 
 import shutil
 
@@ -239,7 +239,8 @@ NOT_PLOTTED = {
     "run twice": ("runs=[RUN,RUN]", "a run is named twice", "name each once"),
     "file of another kind": ("run=RUN out=curve.doc", "cannot write out=curve.doc", ".png, .svg, .pdf"),
     "folder missing": ("run=RUN out=none/curve.png", "cannot write out=none/curve.png", "a folder that exists"),
-    "metric misspelt": ("run=RUN key=evaluation/return", "has 'evaluation/return'", "'evaluation/return_mean'"),
+    "metric misspelt": ("run=RUN key=evaluation/return_men", "has 'evaluation/return_men'", "'evaluation/return_mean'"),
+    "metric that is a list": ("run=RUN key=evaluation/returns", "'evaluation/returns' is a list", "one number a row"),
     "runs without brackets": ("runs=a,b", "gives several values", "a list as [a,b]"),
 }
 

@@ -8,7 +8,7 @@ import rlx
 from rlx import cli
 
 sys.path.append(str(Path(__file__).parents[2] / "experiments"))
-from kill_resume import differences, finish, last_step, started  # noqa: E402
+from kill_resume import differences, finish, last_step, started
 
 RUN = (
     "agent=ppo",
