@@ -18,8 +18,9 @@ from rlx.runner import folder as run_folder
 from rlx.runner import population
 from rlx.runner.checkpoint import Checkpoints
 from rlx.runner.evaluate import Evaluation, acting_part
+from rlx.runner.observers import Logger
 from rlx.runner.plan import Plan
-from rlx.runner.run import Logger, Run
+from rlx.runner.run import Run
 from rlx.runner.settings import RunSettings
 from rlx.types import Agent, Clock, ConfigurationError, Mode, PyTree
 

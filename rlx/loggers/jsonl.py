@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rlx.loggers.protocol import Row
+from rlx.loggers.rows import Row
 from rlx.types import ConfigurationError
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rlx.loggers.protocol import Row, scalars
+from rlx.loggers.rows import Row, scalars
 from rlx.types import ConfigurationError
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from rlx.loggers.protocol import Row, scalars
+from rlx.loggers.rows import Row, scalars
 from rlx.types import ConfigurationError
 
 

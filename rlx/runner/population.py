@@ -87,6 +87,11 @@ def memory_plan(shapes: PyTree, mesh: Mesh) -> str:
     return line
 
 
+def _compiler_options(mesh: Mesh) -> dict[str, Any]:
+    """On CPU the widest vectors there are: LLVM's default of 256 bits made PPO 64 x 64 take 7 % longer."""
+    return {"xla_cpu_prefer_vector_width": 512} if mesh.devices.flat[0].platform == "cpu" else {}
+
+
 def _num_bytes(tree: PyTree) -> int:
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
@@ -147,7 +152,7 @@ def programs(env: Env, mesh: Mesh, eval_episodes: int, mode: Mode) -> Programs:
     def sharded(function: Any, in_specs: Any, out_specs: Any, donate: tuple[int, ...] = ()) -> Any:
         # shard_map rather than sharding propagation: members never communicate, so nothing may be gathered.
         mapped = jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
-        return jax.jit(mapped, donate_argnums=donate)
+        return jax.jit(mapped, donate_argnums=donate, compiler_options=_compiler_options(mesh))
 
     return Programs(
         init=sharded(init, (MEMBERS, MEMBERS, REPLICATED), RUN_STATE),

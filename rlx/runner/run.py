@@ -1,13 +1,11 @@
 """The host's side of a run: compile, then alternate between chunks of training, evaluations and saves."""
 
 import math
-import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +15,9 @@ from rlx.envs.api import Env
 from rlx.runner import population
 from rlx.runner.checkpoint import Checkpoints
 from rlx.runner.evaluate import Evaluation, acting_part
+from rlx.runner.interrupt import interruptible
 from rlx.runner.loop import RunState
+from rlx.runner.observers import Logger, Progress
 from rlx.runner.plan import Plan
 from rlx.runner.settings import RunSettings
 from rlx.types import Agent, Clock
@@ -28,38 +28,6 @@ CHUNK_SECONDS = 0.5
 
 class RunFailed(RuntimeError):
     """A run that cannot go on; what it saved before stays as it was."""
-
-
-class Logger(Protocol):
-    """Where rows go: one row per member and evaluation."""
-
-    def rows(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Write ``rows``."""
-        ...
-
-    def close(self) -> None:
-        """Finish writing."""
-        ...
-
-
-class Progress(Protocol):
-    """What shows a person how the run goes."""
-
-    def phase(self, name: str) -> None:
-        """Say what happens now."""
-        ...
-
-    def progress(self, step: int, training_return: float | None = None) -> None:
-        """Say how far the training is."""
-        ...
-
-    def evaluation(self, step: int, mean: float, low: float, high: float) -> None:
-        """Show an evaluation's mean return, over all members and of the worst and the best of them."""
-        ...
-
-    def message(self, text: str) -> None:
-        """Show a line that stays."""
-        ...
 
 
 class Outcome(NamedTuple):
@@ -233,22 +201,3 @@ class Run:
             + ("; lower agent.learning_rate, or" if step else ";")
             + " check the environment's rewards and observations"
         )
-
-
-@contextmanager
-def interruptible() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a flag, so that a run can save; a second one raises as usual."""
-    interrupted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupted
-        return
-
-    def handler(signum: int, frame: Any) -> None:
-        interrupted.set()
-        signal.signal(signal.SIGINT, previous)
-
-    previous = signal.signal(signal.SIGINT, handler)
-    try:
-        yield interrupted
-    finally:
-        signal.signal(signal.SIGINT, previous)

@@ -11,7 +11,8 @@ from stub import Stub
 
 import rlx
 from rlx.loggers.jsonl import read_rows
-from rlx.runner.run import RunFailed, interruptible
+from rlx.runner.interrupt import interruptible
+from rlx.runner.run import RunFailed
 
 SETTINGS = {"total_steps": 60, "num_seeds": 2, "num_evaluations": 2, "num_checkpoints": 5, "eval_episodes": 3}
 

@@ -1,23 +1,11 @@
-"""What a logger is, and the row it takes."""
+"""The row that loggers take (`rlx.runner.observers.Logger` says what a logger is)."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 Row = dict[str, Any]
 """One member at one evaluation: ``step``, ``member``, ``seed``, ``wall_time`` and ``<group>/<name>`` entries,
 which are numbers or, as ``evaluation/returns``, lists of numbers."""
-
-
-class Logger(Protocol):
-    """Takes the rows of a run; one call holds one evaluation, a row for every member."""
-
-    def rows(self, rows: Sequence[Row]) -> None:
-        """Log the rows of one evaluation."""
-        ...
-
-    def close(self) -> None:
-        """Finish writing; the logger takes no more rows."""
-        ...
 
 
 def scalars(rows: Sequence[Row]) -> Iterator[tuple[int, str, float]]:
