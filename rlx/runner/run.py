@@ -19,6 +19,7 @@ from rlx.runner.interrupt import interruptible
 from rlx.runner.loop import RunState
 from rlx.runner.observers import Logger, Progress
 from rlx.runner.plan import Plan
+from rlx.runner.rows import evaluation_rows
 from rlx.runner.settings import RunSettings
 from rlx.types import Agent, Clock
 
@@ -154,24 +155,11 @@ class Run:
     def _evaluate(self, state: RunState, window: dict[str, Any]) -> None:
         self.progress.phase("evaluating")
         result: Evaluation = self.evaluate(self.agents, acting_part(state.agent), self._evaluation_keys(state))
-        returns, lengths = np.asarray(result.returns), np.asarray(result.lengths)
+        returns = np.asarray(result.returns)
         self._require_finite(np.isfinite(returns).all(axis=1), "an evaluation return", state)
         step = int(state.clock.env_steps)
         self.score = float(returns.mean())
-        rows = [
-            {
-                "step": step,
-                "member": member,
-                "seed": seed,
-                "wall_time": time.perf_counter() - self.started,
-                "evaluation/return_mean": float(returns[member].mean()),
-                "evaluation/return_std": float(returns[member].std()),
-                "evaluation/length_mean": float(lengths[member].mean()),
-                "evaluation/returns": returns[member].tolist(),
-                **{name: float(values[member]) for name, values in window.items()},
-            }
-            for member, seed in enumerate(self.seeds)
-        ]
+        rows = evaluation_rows(step, self.seeds, time.perf_counter() - self.started, result, window)
         for logger in self.loggers:
             logger.rows(rows)
         means = returns.mean(axis=1)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import small_agent
-from probe_groups import GROUPS, group_env, groups_for, task
+from probe_groups import DISCOUNT, GROUPS, group_env, groups_for, task
 
 from rlx import build, registry
 from rlx.runner import loop, population
@@ -21,7 +21,7 @@ EPISODES = 32
 TOLERANCE = 0.1  # of a value; the mistakes that the probes are there to find cost 0.2 or more
 
 # The discount makes the values differ that an agent could confuse. What an agent lacks is left out.
-SHARED = {"discount": 0.8, "learning_rate": 1e-2}
+SHARED = {"discount": DISCOUNT, "learning_rate": 1e-2}
 # What one agent needs instead or besides.
 OWN: dict[str, dict[str, Any]] = {
     "ppo": {"num_envs": 16, "num_epochs": 4},
@@ -99,19 +99,18 @@ def cases(chosen):
 @pytest.mark.parametrize(("name", "group", "probe"), cases(lambda name, known: name in VALUES))
 def test_values(name, group, probe):
     known, result = GROUPS[group][probe], learned(name, group)
-    true = known.values(SHARED["discount"])
-    obs = jnp.array([np.atleast_1d(key) for key in true], jnp.float32)
-    mask = None if known.valid is None else jnp.array([known.valid[key] for key in true])
+    obs = jnp.array([np.atleast_1d(key) for key in known.values], jnp.float32)
+    mask = None if known.valid is None else jnp.array([known.valid[key] for key in known.values])
     states = jax.tree.map(lambda leaf: leaf[list(GROUPS[group]).index(probe)], result.state)
     values = jax.vmap(lambda state: VALUES[name](result.agent, state, obs, mask))(states)
-    np.testing.assert_allclose(values, [list(true.values())] * SEEDS, atol=TOLERANCE)
+    np.testing.assert_allclose(values, [list(known.values.values())] * SEEDS, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize(("name", "group", "probe"), cases(lambda name, known: known.returns is not None))
 def test_greedy_actions(name, group, probe):
-    low, high = GROUPS[group][probe].returns
     returns = learned(name, group).returns[list(GROUPS[group]).index(probe)]
-    assert ((returns > low - 1e-5) & (returns < high + 1e-5)).all()
+    inside = [(low <= returns) & (returns <= high) for low, high in GROUPS[group][probe].returns]
+    assert np.any(inside, axis=0).all(), returns
 
 
 @pytest.mark.parametrize(("name", "group", "probe"), cases(lambda name, known: known.valid is not None))

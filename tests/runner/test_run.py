@@ -34,15 +34,22 @@ def saved_steps(folder):
     return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
 
 
-def test_the_first_interrupt_sets_a_flag_and_the_second_raises():
-    before = signal.getsignal(signal.SIGINT)
+@pytest.fixture
+def listening():
+    """Ctrl-C as in a shell's foreground; in its background Python is told to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_first_interrupt_sets_a_flag_and_the_second_raises(listening):
     with interruptible() as interrupted:
         assert not interrupted.is_set()
         signal.raise_signal(signal.SIGINT)
         assert interrupted.is_set()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_run_leaves_what_it_promises(env, tmp_path):
@@ -63,7 +70,7 @@ def test_a_run_leaves_what_it_promises(env, tmp_path):
     assert saved_steps(tmp_path / "run" / "checkpoints")[-2:] == [48, 60]
 
 
-def test_an_interrupted_run_saves_and_goes_on_to_the_same_numbers(env, tmp_path, monkeypatch):
+def test_an_interrupted_run_saves_and_goes_on_to_the_same_numbers(listening, env, tmp_path, monkeypatch):
     agent = Stub(env.spec)
     whole = train(agent, env, tmp_path / "whole")
 
