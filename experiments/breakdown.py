@@ -51,7 +51,7 @@ def breakdown(hyperparameters: dict[str, Any], repetitions: int, iterations: int
         f"PPO with {agent.num_envs} x {agent.rollout_length} transitions an iteration and {agent.num_epochs} x "
         f"{agent.num_minibatches} minibatches takes {1e3 * seconds['iteration']:.3g} ms. Its matrix products, "
         f"{operations / 1e6:.0f} MFLOP, would take {1e3 * operations / rate:.3g} ms at the {rate / 1e9:.0f} GFLOP/s of "
-        f"a product of two {_LARGE} x {_LARGE} matrices; what is above that is the cost of many small operations.\n"
+        f"a product of two {_LARGE} x {_LARGE} matrices; the rest is activations and many small operations.\n"
     )
     return text, rows(seconds)
 

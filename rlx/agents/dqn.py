@@ -49,7 +49,7 @@ class DQNState:
 class DQN:
     """DQN for discrete actions, masked or not."""
 
-    accepts: ClassVar = (Discrete,)
+    accepts: ClassVar[tuple[type, ...]] = (Discrete,)
 
     spec: EnvSpec = struct.field(pytree_node=False)
     num_envs: int = hyper(4, "parallel environments of one member", within="[1, inf)", static=True)

@@ -64,7 +64,7 @@ class Batch:
 class PPO:
     """PPO for discrete, factored (both with masks) and continuous actions."""
 
-    accepts: ClassVar = (Discrete, MultiDiscrete, Box)
+    accepts: ClassVar[tuple[type, ...]] = (Discrete, MultiDiscrete, Box)
 
     spec: EnvSpec = struct.field(pytree_node=False)
     num_envs: int = hyper(64, "parallel environments of one member", within="[1, inf)", static=True)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from rlx.networks.dense import dense
 from rlx.networks.initialisers import Initialiser, orthogonal
 from rlx.types import ConfigurationError, suggest
 
@@ -58,7 +59,7 @@ class MLP(nn.Module):
         activate = activation_function(self.activation)
         x = _flatten(x.astype(jnp.float32), self.input_rank)
         for size in self.hidden_sizes:
-            x = activate(nn.Dense(size, kernel_init=self.kernel_init)(x))
+            x = activate(dense(size, self.kernel_init)(x))
         return x
 
 
