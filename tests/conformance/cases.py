@@ -64,8 +64,16 @@ class Population:
 
     def start(self, agents=None, seeds=None):
         """The state before the first step."""
+        return self.programs.init(*self._inputs(agents, seeds))
+
+    def traced_chunk(self):
+        """The chunk as JAX sees it before it compiles: ``jaxpr``, and ``out_info`` with the shapes that it returns."""
+        state = self.programs.init.eval_shape(*self._inputs(None, None))
+        return self.programs.chunk.trace(self.agents, state, jnp.int32(1), jnp.bool_(False))
+
+    def _inputs(self, agents, seeds):
         keys = population.keys_for(self.seeds if seeds is None else seeds, population.INIT_STREAM)
-        return self.programs.init(self.agents if agents is None else agents, keys, Clock.start(TOTAL_STEPS))
+        return self.agents if agents is None else agents, keys, Clock.start(TOTAL_STEPS)
 
     def advance(self, state, *lengths, agents=None):
         """The state after chunks of these lengths, all in one logging window; ``state`` is given up."""

@@ -30,11 +30,9 @@ def test_a_sweep_compiles_once(case, compilations):
 
 
 def test_branches_on_the_clock_stay_branches_in_a_population(case):
-    clock = Clock.start(1_000)
-    one = jax.eval_shape(lambda: loop.init(case.agent, case.env, jax.random.key(0), clock))
-    many = jax.eval_shape(case.three.start)
+    one = jax.eval_shape(lambda: loop.init(case.agent, case.env, jax.random.key(0), Clock.start(1_000)))
     alone = jax.make_jaxpr(lambda state: loop.iterate(case.agent, case.env, state))(one)
-    together = jax.make_jaxpr(lambda state: case.three.chunk(state, 1))(many)
+    together = case.three.traced_chunk().jaxpr
     branches = [sum(name == "cond" for name in primitives(program)) for program in (alone, together)]
     if branches[0] == 0:
         pytest.skip("it has no branches")
@@ -42,18 +40,17 @@ def test_branches_on_the_clock_stay_branches_in_a_population(case):
 
 
 def test_a_chunk_calls_nothing_on_the_host(case):
-    program = jax.make_jaxpr(lambda state: case.three.chunk(state, 1))(jax.eval_shape(case.three.start))
+    program = case.three.traced_chunk().jaxpr
     assert not program.effects
     assert not [name for name in primitives(program) if "callback" in name or name in ("infeed", "outfeed")]
 
 
 def test_a_chunk_returns_one_number_a_member_beside_the_state(case):
-    """So that its bytes do not depend on its length, which is an argument of the one program."""
-    state, healthy, window = jax.eval_shape(lambda state: case.three.chunk(state, 1), jax.eval_shape(case.three.start))
+    """So its bytes do not depend on its length, which is an argument of the one program."""
+    state, healthy, window = case.three.traced_chunk().out_info
     assert {leaf.shape for leaf in jax.tree.leaves((healthy, window))} == {(3,)}
-    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), state) == jax.tree.map(
-        lambda leaf: (leaf.shape, leaf.dtype), jax.eval_shape(case.three.start)
-    )
+    given = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), case.three.start())
+    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), state) == given
 
 
 def test_the_state_is_donated_whole(case):
