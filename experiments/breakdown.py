@@ -152,12 +152,12 @@ def matrix_product() -> Program:
 def repeated(body: Callable[[PyTree, Key], PyTree], carry: PyTree) -> Program:
     """A program that puts ``carry`` through ``body`` a number of times, with a new key each time."""
 
-    @jax.jit
     def run(carry: PyTree, times: jax.Array) -> PyTree:
         keyed = lambda i, carry: body(carry, jax.random.fold_in(jax.random.key(2), i))  # noqa: E731
         return jax.lax.fori_loop(0, times, keyed, carry)
 
-    return lambda times: jax.block_until_ready(run(carry, jnp.int32(times)))
+    program = jax.jit(run, compiler_options=population.compiler_options(jax.default_backend()))
+    return lambda times: jax.block_until_ready(program(carry, jnp.int32(times)))
 
 
 def take_turns(programs: dict[str, Program], times: int, repetitions: int) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Train two agents on several seeds each in a few minutes, and plot how they learn: ``python experiments/demo.py``.
 
-PPO balances a simulated pendulum (Brax, spring physics); DQN balances a pole (Gymnax). Both runs, their checkpoints
-and their learning curves with confidence bands land in folders of their own below runs/.
+PPO balances a simulated pendulum (Brax, spring physics); DQN catches falling balls (Gymnax). Both runs, their
+checkpoints and their learning curves with confidence bands land in folders of their own below runs/.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from rlx.report.runs import read_run
 # Agent, environment, what differs from the agent's defaults, environment steps of each seed.
 RUNS: tuple[tuple[str, str, dict[str, Any], int], ...] = (
     ("ppo", "brax/inverted_pendulum", {"entropy_coefficient": 0.0}, 1_000_000),
-    ("dqn", "gymnax/CartPole-v1", {}, 200_000),
+    ("dqn", "gymnax/Catch-bsuite", {}, 20_000),
 )
 
 

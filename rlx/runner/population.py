@@ -87,11 +87,6 @@ def memory_plan(shapes: PyTree, mesh: Mesh) -> str:
     return line
 
 
-def _compiler_options(mesh: Mesh) -> dict[str, Any]:
-    """On CPU the widest vectors there are: LLVM's default of 256 bits made PPO 64 x 64 take 7 % longer."""
-    return {"xla_cpu_prefer_vector_width": 512} if mesh.devices.flat[0].platform == "cpu" else {}
-
-
 def _num_bytes(tree: PyTree) -> int:
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
@@ -114,6 +109,11 @@ def _readable(num_bytes: int) -> str:
             return f"{num_bytes:.3g} {unit}"
         num_bytes /= 1024  # type: ignore[assignment]
     return f"{num_bytes:.3g} GiB"
+
+
+def compiler_options(platform: str) -> dict[str, Any]:
+    """On CPU the widest vectors there are: LLVM's default of 256 bits made PPO 64 x 64 take 7 % longer."""
+    return {"xla_cpu_prefer_vector_width": 512} if platform == "cpu" else {}
 
 
 class Programs(NamedTuple):
@@ -152,7 +152,7 @@ def programs(env: Env, mesh: Mesh, eval_episodes: int, mode: Mode) -> Programs:
     def sharded(function: Any, in_specs: Any, out_specs: Any, donate: tuple[int, ...] = ()) -> Any:
         # shard_map rather than sharding propagation: members never communicate, so nothing may be gathered.
         mapped = jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
-        return jax.jit(mapped, donate_argnums=donate, compiler_options=_compiler_options(mesh))
+        return jax.jit(mapped, donate_argnums=donate, compiler_options=compiler_options(mesh.devices.flat[0].platform))
 
     return Programs(
         init=sharded(init, (MEMBERS, MEMBERS, REPLICATED), RUN_STATE),

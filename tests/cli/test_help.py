@@ -3,24 +3,27 @@ import pytest
 from rlx import build, cli, registry
 from rlx.runner.settings import RunSettings
 
-HELP = cli.train_help()
+
+@pytest.fixture(scope="module")
+def text():
+    return cli.train_help()
 
 
-def test_it_fits_120_columns():
-    assert max(len(line) for line in HELP.splitlines()) <= 120
+def test_it_fits_120_columns(text):
+    assert max(len(line) for line in text.splitlines()) <= 120
 
 
-def test_it_names_every_agent_environment_and_field():
+def test_it_names_every_agent_environment_and_field(text):
     for name in registry.agents():
-        assert f"\n{name}: " in HELP
+        assert f"\n{name}: " in text
         for field, setting in build.settings_of(registry.agent_class(name)).items():
-            assert f"agent.{field}=" in HELP
-            assert setting.doc.split()[-1] in HELP
+            assert f"agent.{field}=" in text
+            assert setting.doc.split()[-1] in text
     for name in registry.environments():
-        assert name in HELP
+        assert name in text
     for field, setting in build.settings_of(RunSettings).items():
-        assert f"\n  {field}=" in HELP
-        assert setting.doc in " ".join(HELP.split())
+        assert f"\n  {field}=" in text
+        assert setting.doc in " ".join(text.split())
 
 
 @pytest.mark.parametrize(
@@ -33,8 +36,8 @@ def test_it_names_every_agent_environment_and_field():
         "env.backend=spring                   brax/* only       physics: spring, positional, generalized, mjx",
     ],
 )
-def test_a_line_states_default_range_and_meaning(line):
-    assert f"\n  {line}" in HELP
+def test_a_line_states_default_range_and_meaning(line, text):
+    assert f"\n  {line}" in text
 
 
 def test_the_options_of_a_task_are_listed_on_demand():

@@ -25,9 +25,15 @@ SHARED = {"discount": DISCOUNT, "learning_rate": 1e-2}
 # What one agent needs instead or besides.
 OWN: dict[str, dict[str, Any]] = {
     "ppo": {"num_envs": 16, "num_epochs": 4},
-    "dqn": {"batch_size": 32, "replay_size": 2_000, "learning_starts": 64, "target_period": 10},
+    "dqn": {
+        "batch_size": 64,
+        "learning_rate": 3e-3,
+        "learning_starts": 64,
+        "replay_size": 2_000,
+        "target_period": 10,
+    },
 }
-ITERATIONS = {"ppo": 250, "dqn": 1_500}
+ITERATIONS = {"ppo": 250, "dqn": 3_000}
 DEFAULT_ITERATIONS = 1_500
 
 # An agent's value of observations [B, 1] with masks [B, A] or None; without an entry only its actions are tested.
