@@ -45,8 +45,8 @@ $(PEERS)/.installed:
 
 $(SBX)/.installed:
 	$(PYTHON) -m venv $(SBX)
-# PyTorch's own index has the build without CUDA, a tenth of the size; sbx uses it only for its buffers.
-	$(SBX)/bin/python $(PIP) --no-deps --extra-index-url https://download.pytorch.org/whl/cpu torch==2.13.0
+# sbx uses PyTorch only for its buffers: without its dependencies, and best as the CPU build (pip's --find-links).
+	$(SBX)/bin/python $(PIP) --no-deps torch==2.13.0
 	$(SBX)/bin/python $(PIP) sbx-rl==0.28.0
 	touch $@
 

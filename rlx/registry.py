@@ -10,7 +10,7 @@ _AGENTS = {
     "ppo": "rlx.agents.ppo:PPO",
 }
 
-# A family is a module with `names()` and `make(name, **options) -> (task, params)`.
+# A family is a module with `names()` and `make(name, params=None, **options) -> Built`, see `rlx.envs.family`.
 _FAMILIES = {
     "brax": "rlx.envs.brax",
     "gymnax": "rlx.envs.gymnax",
