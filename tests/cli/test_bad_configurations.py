@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import yaml
-from conftest import contents
+from command_lines import contents
 
 import rlx
 
@@ -104,10 +104,10 @@ def refusal(train, words):
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_it_is_refused_before_anything_is_compiled_or_written(case, script, folder, compiled, monkeypatch):
+def test_it_is_refused_before_anything_is_compiled_or_written(case, script, folder, compilations, monkeypatch):
     monkeypatch.setattr("rlx.verbs._run", lambda *arguments: pytest.fail("it is about to run"))
     words, mistake, remedy = REFUSED[case]
-    with compiled() as names:
+    with compilations() as names:
         message = refusal(script("train").train, words.split(" "))
     assert mistake in message
     assert remedy in message

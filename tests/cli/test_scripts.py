@@ -8,7 +8,7 @@ import sys
 
 import pytest
 import yaml
-from conftest import EXPERIMENTS, TINY, contents
+from command_lines import EXPERIMENTS, TINY, contents
 
 import rlx
 from rlx import build, cli
