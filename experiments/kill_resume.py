@@ -33,10 +33,12 @@ TRAIN = Path(__file__).with_name("train.py")
 _SHARED = ("num_seeds=2", "num_evaluations=10", "num_checkpoints=20", "eval_episodes=8", "tensorboard=false")
 _PPO = ("agent=ppo", "agent.num_envs=16", *_SHARED)
 _DQN = ("agent=dqn", "agent.replay_size=20000", *_SHARED)
+_PENDULUM = ("env=brax/inverted_pendulum", "env.max_episode_steps=100")
 RUNS = {
     "ppo-gymnax": (*_PPO, "env=gymnax/CartPole-v1", "total_steps=1e6"),
-    "ppo-brax": (*_PPO, "env=brax/inverted_pendulum", "env.max_episode_steps=100", "total_steps=2e5"),
+    "ppo-brax": (*_PPO, *_PENDULUM, "total_steps=2e5"),
     "dqn-gymnax": (*_DQN, "env=gymnax/CartPole-v1", "total_steps=1e5"),
+    "dqn-brax": (*_DQN, *_PENDULUM, "env.discretise=3", "total_steps=1e5"),
 }
 
 

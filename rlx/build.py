@@ -152,7 +152,8 @@ def agent_name(agent: Agent) -> str:
 
 def _remedy(agent: Agent) -> str:
     space = type(agent.spec.action_space)
-    if space is Box and MultiDiscrete in agent.accepts:
+    one_dimension = agent.spec.action_space == Box(1)
+    if space is Box and (Discrete if one_dimension else MultiDiscrete) in agent.accepts:
         return "add env.discretise=3"
     fitting = [name for name in registry.agents() if space in registry.agent_class(name).accepts]
     return f"agents that can act there: {', '.join(fitting)}"

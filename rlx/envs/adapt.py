@@ -19,10 +19,11 @@ class Adapted(Environment):
     """A task as agents see it; its state is the task's own.
 
     Actions: a bounded box of any shape becomes `rlx.types.Box`, a flat vector in [-1, 1] that is clipped and
-    scaled to the bounds. With ``discretise=n`` it becomes ``MultiDiscrete((n,) * D)``: ``n`` evenly spaced
-    values from bound to bound in each dimension. Observations: a dictionary or tuple becomes one flat float32
-    vector, a scalar a vector of length 1; ``flatten`` makes a vector of an image. Rewards are float32,
-    ``terminated`` is bool, and a state keeps its dtypes from reset to step, as the carry of a scan must.
+    scaled to the bounds. With ``discretise=n`` it becomes ``n`` evenly spaced values from bound to bound:
+    ``Discrete(n)`` in one dimension, ``MultiDiscrete((n,) * D)`` in more. Observations: a dictionary or tuple
+    becomes one flat float32 vector, a scalar a vector of length 1; ``flatten`` makes a vector of an image.
+    Rewards are float32, ``terminated`` is bool, and a state keeps its dtypes from reset to step, as the carry of
+    a scan must.
 
     Attributes:
         inner: the task itself.
@@ -116,7 +117,8 @@ def _adapt_actions(name: str, space: Any, discretise: int | None) -> tuple[Actio
         if discretise is None:
             return Box(size), scale
         values = np.linspace(-1.0, 1.0, discretise, dtype=np.float32)
-        return MultiDiscrete((discretise,) * size), lambda action: scale(jnp.asarray(values)[action])
+        factors = Discrete(discretise) if size == 1 else MultiDiscrete((discretise,) * size)
+        return factors, lambda action: scale(jnp.asarray(values)[action].reshape(size))
     if discretise is not None:
         raise ConfigurationError(f"{name}: discretise is for continuous actions, but it has {space}; leave it out")
     if isinstance(space, spaces.Discrete):

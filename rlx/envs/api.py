@@ -63,7 +63,8 @@ def make_env(
             a task registered with ``gymnax.register``; or a Gymnax environment object.
         params: the task's parameters; ``None`` takes its defaults.
         max_episode_steps: steps after which an episode is truncated, at least 1; ``None`` takes the task's.
-        discretise: make ``n`` >= 2 evenly spaced values, one factor a dimension, of continuous actions.
+        discretise: cut each dimension of continuous actions into ``n`` >= 2 evenly spaced values; a single dimension
+            gives discrete actions, more give factored ones.
         reset_mode: ``"fresh"``, ``"pool"`` or ``"cached"``; ``None`` takes what suits the family.
         pool_size: start states held by ``"pool"``, at least 1.
         flatten: make a vector of each observation.

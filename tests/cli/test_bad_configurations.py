@@ -24,10 +24,10 @@ REFUSED = {
     "environment by its inner name": ("env.name=brax/ant", "env.name is no key", "env=NAME"),
     # Impossible pairs.
     "dqn on continuous actions": (
-        "agent=dqn env=gymnax/Pendulum-v1", "dqn needs a discrete action space", "agents that can act there: ppo"
+        "agent=dqn env=gymnax/Pendulum-v1", "dqn needs a discrete action space", "add env.discretise=3"
     ),
     "dqn on factored actions": (
-        "agent=dqn env=gymnax/Pendulum-v1 env.discretise=3", "has a factored one", "agents that can act there: ppo"
+        "agent=dqn env=brax/reacher env.discretise=3", "has a factored one", "agents that can act there: ppo"
     ),
     "discretise discrete actions": ("env.discretise=3", "discretise is for continuous actions", "leave it out"),
     # Keys.

@@ -8,7 +8,7 @@ import pytest
 import rlx
 from rlx import build, cli, registry
 from rlx.runner.settings import RunSettings
-from rlx.types import MultiDiscrete, hyper
+from rlx.types import Discrete, hyper
 
 
 def test_without_words_everything_has_its_default():
@@ -78,7 +78,7 @@ def test_words_reach_agent_environment_and_run(script, folder, monkeypatch):
     with pytest.raises(rlx.ConfigurationError, match="nowhere"):
         script("train").train([*words, "run_dir=somewhere"])
     assert (seen["agent"].num_envs, seen["agent"].rollout_length, seen["agent"].hidden_sizes) == (3, 16, (5, 6))
-    assert seen["env"].spec.action_space == MultiDiscrete((7,))
+    assert seen["env"].spec.action_space == Discrete(7)
     assert (seen["env"].reset_mode, seen["env"].spec.max_episode_steps, seen["env"].params.g) == ("cached", 20, 3.0)
     assert seen["settings"].seeds == (0, 1)
     assert str(seen["folder"]) == "somewhere"

@@ -58,6 +58,9 @@ def test_a_loaded_policy_repeats_the_logged_evaluation(case, finished):
     assert trained.step == steps(case, ITERATIONS)
     rows = [row for row in read_rows(finished / "metrics.jsonl") if row["step"] == trained.step]
     assert [row["evaluation/returns"] for row in rows] == np.asarray(rlx.evaluate(trained).returns).tolist()
+    checkpoint = newest(finished / "checkpoints")
+    policy = {name: leaf for name, leaf in newest(finished / "policy").items() if name != "/step"}
+    assert unequal(policy, {name: checkpoint[f"['agent']{name}"] for name in policy}) == []
 
 
 @pytest.mark.parametrize("mode", ["greedy", "sample"])

@@ -84,9 +84,9 @@ def test_pendulum_equals_gymnax():
 
 def test_discretised_values_run_from_bound_to_bound():
     env = make_env("gymnax/Pendulum-v1", discretise=5)
-    assert env.spec.action_space == MultiDiscrete((5,))
+    assert env.spec.action_space == Discrete(5)
     state, timestep = vector.start(env, jax.random.key(0), 5)
-    state, _ = vector.advance(env, state, timestep.episode_step, jnp.arange(5)[:, None], jax.random.key(1))
+    state, _ = vector.advance(env, state, timestep.episode_step, jnp.arange(5), jax.random.key(1))
     np.testing.assert_allclose(state.last_u, [-2.0, -1.0, 0.0, 1.0, 2.0], atol=1e-6)
 
 

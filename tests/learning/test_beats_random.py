@@ -24,7 +24,7 @@ PENDULUM_PPO = {
         pytest.param("ppo", CARTPOLE, {}, {}, 80_000, 300, id="ppo-discrete"),
         pytest.param("dqn", CARTPOLE, {}, {}, 12_000, 100, id="dqn"),
         pytest.param("ppo", PENDULUM, {}, PENDULUM_PPO, 160_000, -600, id="ppo-continuous"),
-        pytest.param("ppo", PENDULUM, {"discretise": 5}, PENDULUM_PPO, 160_000, -600, id="ppo-factored"),
+        pytest.param("ppo", PENDULUM, {"discretise": 5}, PENDULUM_PPO, 160_000, -600, id="ppo-discretised"),
     ],
 )
 def test_it_beats_random_actions_by_far(agent, env, options, hyperparameters, total_steps, threshold, tmp_path):
