@@ -7,6 +7,7 @@ from rlx.types import ConfigurationError, suggest
 
 _AGENTS = {
     "dqn": "rlx.agents.dqn:DQN",
+    "logq": "rlx.agents.logq:LogDQN",
     "ppo": "rlx.agents.ppo:PPO",
 }
 

@@ -15,11 +15,13 @@ import jax.numpy as jnp
 from flax import struct
 
 from rlx.networks.heads import QNetwork
-from rlx.ops import optimisers, polyak, td
+from rlx.ops import optimisers, polyak, td, value_rescaling
+from rlx.ops.exploration import epsilon_greedy
 from rlx.ops.optimisers import Optimiser
 from rlx.replay import n_step, ring, sampling
 from rlx.replay.n_step import NStepBatch
 from rlx.replay.ring import Ring
+from rlx.replay.transitions import example_transition
 from rlx.types import (
     Clock,
     ConfigurationError,
@@ -61,7 +63,10 @@ class DQN:
     target_period: int = hyper(
         100, "learning events between copies to the target network", within="[1, inf)", static=True
     )
-    learning_rate: float = hyper(1e-3, "Adam's step size", within="(0, inf)")
+    optimiser: str = hyper(
+        "adam", "rmsprop is that of Mnih et al. (learning_rate 2.5e-4)", choices=("adam", "rmsprop"), static=True
+    )
+    learning_rate: float = hyper(1e-3, "the optimiser's step size", within="(0, inf)")
     discount: float = hyper(0.99, "discount of one step", within="[0, 1]")
     n_step: int = hyper(1, "steps of reward before the bootstrap", within="[1, inf)", static=True)
     double: bool = hyper(True, "choose the bootstrap action by the online network", static=True)
@@ -72,6 +77,7 @@ class DQN:
         choices=("squared", "huber"),
         static=True,
     )
+    value_rescaling: bool = hyper(False, "learn signed square roots of values (Pohlen et al. 2018)", static=True)
     max_grad_norm: float = hyper(10.0, "largest global norm of a gradient", within="(0, inf)")
     epsilon_initial: float = hyper(1.0, "probability of a random action at the start", within="[0, 1]")
     epsilon_final: float = hyper(0.05, "probability of a random action after exploration", within="[0, 1]")
@@ -95,7 +101,7 @@ class DQN:
         return DQNState(
             params=params,
             target_params=jax.tree.map(jnp.copy, params),
-            opt_state=self.optimiser.init(params),
+            opt_state=self.gradient_step.init(params),
             replay=ring.init(example_transition(self.spec), rows - rows % self.rollout_length, self.num_envs),
         )
 
@@ -104,11 +110,8 @@ class DQN:
         epsilon = optimisers.linear_schedule(
             self.epsilon_initial, self.epsilon_final, clock.progress / self.exploration_fraction
         )
-        explore_key, action_key = jax.random.split(key)
         greedy = self.greedy(state.params, timestep)
-        random = random_action(self.spec, timestep, action_key, greedy.shape)
-        explore = jax.random.uniform(explore_key, greedy.shape) < epsilon
-        return jnp.where(explore, random, greedy), {}
+        return epsilon_greedy(key, greedy, epsilon, self.num_actions, timestep.action_mask), {}
 
     def update(self, state: DQNState, rollout: Transition, key: Key, clock: Clock) -> tuple[DQNState, Metrics]:
         """Store the rollout; once warm, descend on minibatches of the replay."""
@@ -124,7 +127,7 @@ class DQN:
             lambda learning: self.descend(learning, state.target_params, state.replay, key, count),
             lambda learning: (
                 learning,
-                {name: jnp.float32(0) for name in ("loss", "q_value", "td_error", "updates")},
+                {name: jnp.float32(0) for name in ("loss", "q_value", "td_error", "log_gap_deviation", "updates")},
             ),
             learning,
         )
@@ -137,10 +140,15 @@ class DQN:
         return self.greedy(state.params, timestep)
 
     @property
+    def num_actions(self) -> int:
+        """``A``."""
+        return self.spec.action_space.n  # type: ignore[union-attr]
+
+    @property
     def network(self) -> QNetwork:
         """Observations to action values ``[..., A]``."""
         return QNetwork(
-            self.spec.action_space.n,  # type: ignore[union-attr]
+            self.num_actions,
             self.hidden_sizes,
             self.activation,
             self.spec.obs_shape,
@@ -148,9 +156,11 @@ class DQN:
         )
 
     @property
-    def optimiser(self) -> Optimiser:
-        """Adam behind a clip of the global gradient norm."""
-        return optimisers.adam(max_grad_norm=self.max_grad_norm)
+    def gradient_step(self) -> Optimiser:
+        """Adam or centred RMSProp behind a clip of the global gradient norm."""
+        if self.optimiser == "adam":
+            return optimisers.adam(self.max_grad_norm)
+        return optimisers.rmsprop(self.max_grad_norm, decay=0.95, eps=1e-5, initial_scale=1.0, centered=True)
 
     def greedy(self, params: PyTree, timestep: Timestep) -> jax.Array:
         """The valid action of the largest value, ``[N]``."""
@@ -167,7 +177,7 @@ class DQN:
             offset, env = sampling.uniform(key, starts, self.num_envs, self.batch_size)
             batch = n_step.n_step_windows(replay, count, offset, env, self.n_step, self.discount)
             grads, metrics = jax.grad(self.td_loss, has_aux=True)(params, target_params, batch)
-            return self.optimiser.step(grads, opt_state, params, self.learning_rate), metrics
+            return self.gradient_step.step(grads, opt_state, params, self.learning_rate), metrics
 
         learning, metrics = jax.lax.scan(step, learning, jax.random.split(key, self.num_updates))
         return learning, jax.tree.map(jnp.mean, metrics) | {"updates": jnp.float32(self.num_updates)}
@@ -177,6 +187,8 @@ class DQN:
         chex.assert_rank([batch.action, batch.reward], 1)
         q_values = self.network.apply(params, batch.obs)
         next_q_target = self.network.apply(target_params, batch.next_obs)
+        if self.value_rescaling:
+            next_q_target = value_rescaling.restore(next_q_target)
         if self.double:
             next_q_online = self.network.apply(params, batch.next_obs)
             target = jax.vmap(td.double_q_target)(
@@ -191,25 +203,14 @@ class DQN:
             target = jax.vmap(td.q_target)(
                 batch.reward, batch.discount, batch.terminated, next_q_target, batch.next_action_mask
             )
+        if self.value_rescaling:
+            target = value_rescaling.rescale(target)
         q_value = jnp.take_along_axis(q_values, batch.action[:, None], axis=-1)[:, 0]
         td_error = target - q_value
         loss = jnp.mean(td.huber(td_error, 1.0) if self.loss == "huber" else 0.5 * jnp.square(td_error))
-        return loss, {"loss": loss, "q_value": q_value.mean(), "td_error": jnp.abs(td_error).mean()}
-
-
-def random_action(spec: EnvSpec, timestep: Timestep, key: Key, shape: tuple[int, ...]) -> jax.Array:
-    """Discrete actions drawn uniformly from the valid ones."""
-    if timestep.action_mask is None:
-        return jax.random.randint(key, shape, 0, spec.action_space.n)  # type: ignore[union-attr]
-    return jax.random.categorical(key, jnp.where(timestep.action_mask, 0.0, -jnp.inf))
-
-
-def example_transition(spec: EnvSpec) -> Transition:
-    """One transition without leading axes, for a replay to be shaped by; it holds no extras."""
-    obs = jnp.zeros(spec.obs_shape, spec.obs_dtype)
-    real, flag = jnp.zeros(()), jnp.zeros((), bool)
-    mask = None
-    if spec.has_action_mask:
-        mask = jnp.zeros(spec.action_space.n, bool)  # type: ignore[union-attr]
-    action = jnp.zeros(spec.action_shape, spec.action_dtype)
-    return Transition(obs, action, real, flag, flag, obs, mask, mask, extras={})
+        return loss, {
+            "loss": loss,
+            "q_value": q_value.mean(),
+            "td_error": jnp.abs(td_error).mean(),
+            "log_gap_deviation": td.log_gap_deviation(q_values),
+        }

@@ -4,12 +4,16 @@ from typing import Any
 
 import gymnax
 
-from rlx.envs import probes
+from rlx.envs import chain, probes
 from rlx.envs.family import Built, build_registered, unknown_task
 from rlx.types import PyTree
 
 _PREFIX = "rlx/"
 _TASKS = {
+    "chain": chain.Chain,
+    "mirrored-chain": chain.MirroredChain,
+    "gap-chain": chain.GapChain,
+    "corridor": chain.Corridor,
     "probe-constant": probes.Constant,
     "probe-observation": probes.Observation,
     "probe-delayed": probes.Delayed,

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from rlx.networks.initialisers import Initialiser, glorot_uniform, orthogonal
+from rlx.networks.initialisers import Initialiser, glorot_uniform, orthogonal, zeros
 from rlx.networks.torsos import make_torso
 from rlx.types import ActionSpace, Box, Discrete, MultiDiscrete
 
@@ -95,6 +95,38 @@ class QNetwork(nn.Module):
         value = _dense_head(features, 1, self.kernel_init, "value")
         advantage = _dense_head(features, self.num_actions, self.kernel_init, "advantage")
         return value + advantage - advantage.mean(axis=-1, keepdims=True)
+
+
+class SignedQNetwork(nn.Module):
+    """Two outputs for every action, for what it gains and what it loses (van Seijen et al. 2019).
+
+    The linear heads ``positive`` and ``negative`` share one torso.
+
+    Attributes:
+        num_actions: number of actions ``A``.
+        hidden_sizes: widths of the torso's dense layers.
+        activation: see ``MLP``.
+        obs_shape: shape of one observation.
+        zero_negative: whether the negative head's kernel starts at zero, and not like all others.
+        kernel_init: initialiser of the other kernels; biases start at zero.
+    """
+
+    num_actions: int
+    hidden_sizes: tuple[int, ...]
+    activation: str
+    obs_shape: tuple[int, ...]
+    zero_negative: bool = True
+    kernel_init: Initialiser = glorot_uniform()
+
+    @nn.compact
+    def __call__(self, obs: jax.Array) -> jax.Array:
+        """Return ``[..., A, 2]``, the positive output first."""
+        torso = make_torso(self.obs_shape, self.hidden_sizes, self.activation, self.kernel_init, name="torso")
+        features = torso(obs)
+        positive = _dense_head(features, self.num_actions, self.kernel_init, "positive")
+        negative_init = zeros if self.zero_negative else self.kernel_init
+        negative = _dense_head(features, self.num_actions, negative_init, "negative")
+        return jnp.stack([positive, negative], axis=-1)
 
 
 def _dense_head(features: jax.Array, size: int, kernel_init: Initialiser, name: str) -> jax.Array:

@@ -120,6 +120,25 @@ def greedy_action(q_values: jax.Array, action_mask: jax.Array | None = None) -> 
     return jnp.argmax(q_values, axis=-1).astype(jnp.int32)
 
 
+def log_gap_deviation(q_values: jax.Array) -> jax.Array:
+    """Standard deviation over states of ``log10`` of the action gap, the best value less the second best.
+
+    How unevenly gaps are spread: above about 1, function approximation with a low discount fails on the chain of van
+    Seijen et al. (2019), whose measure this is after our reading. A tie counts as the smallest float.
+
+    Args:
+        q_values: float [S, A] with A of at least 1.
+
+    Returns:
+        float scalar, in powers of ten; 0 with a single action.
+    """
+    if q_values.shape[-1] == 1:
+        return jnp.zeros(())
+    best = jax.lax.top_k(q_values, 2)[0]
+    gap = jnp.maximum(best[..., 0] - best[..., 1], jnp.finfo(q_values.dtype).tiny)
+    return jnp.std(jnp.log10(gap))
+
+
 def huber(error: jax.Array, delta: float | jax.Array) -> jax.Array:
     """``error**2 / 2`` up to ``delta``, beyond it a line of slope ``delta`` (Huber 1964); elementwise.
 

@@ -24,7 +24,7 @@ class NStepBatch:
     Attributes:
         obs: observation at the start.
         action: action at the start.
-        reward: discounted sum over the ``k <= n`` rows used, float32.
+        reward: discounted sum over the ``k <= n`` rows used, float32; any further axes are kept.
         discount: the discount to the power ``k``, float32.
         terminated: whether the last row used terminated, bool.
         next_obs: observation after the last row used, before any reset.
@@ -80,7 +80,7 @@ def n_step_windows(
     last = Ring((data.next_obs, data.next_action_mask, data.terminated))
     if n == 1:
         end, reward = start, take(Ring(data.reward), start, env)
-        total_discount = jnp.broadcast_to(jnp.asarray(discount, reward.dtype), reward.shape)
+        total_discount = jnp.broadcast_to(jnp.asarray(discount, reward.dtype), start.shape)
     else:
         reward, used = _accumulate(ring, start, env, n, discount)
         end = (start + used - 1) % ring.capacity
@@ -103,12 +103,13 @@ def n_step_windows(
 def _accumulate(
     ring: Ring, start: jax.Array, env: jax.Array, n: int, discount: float | jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Return the discounted rewards of each window, ``[B]``, and how many rows it uses, int32 ``[B]``."""
+    """Return the discounted rewards of each window, ``[B, ...]``, and how many rows it uses, int32 ``[B]``."""
     data: Transition = ring.data
     steps = jnp.arange(n)
     rows = (start[:, None] + steps) % ring.capacity
     reward, terminated, truncated = take(Ring((data.reward, data.terminated, data.truncated)), rows, env[:, None])
     ends = terminated | truncated | (steps == n - 1)
     last = jnp.argmax(ends, axis=1)
-    discounted = jnp.where(steps <= last[:, None], discount**steps * reward, 0.0)
-    return discounted.sum(axis=1), last + 1
+    weights = jnp.where(steps <= last[:, None], discount**steps, 0.0)
+    weights = weights.reshape(weights.shape + (1,) * (reward.ndim - 2))
+    return (weights * reward).sum(axis=1), last + 1

@@ -23,8 +23,8 @@ LIMITS = {
     "learning_starts": 8,
     "target_period": 3,
 }
-# What one agent needs instead.
-OWN: dict[str, dict] = {}
+# What one agent needs instead. Without negative rewards a negative head that starts at zero stays there.
+OWN: dict[str, dict] = {"logq": {"zero_negative": False}}
 
 # Short enough for many episodes, long enough for CartPole to terminate in some of them.
 TIME_LIMIT = 12

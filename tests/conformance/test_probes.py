@@ -32,9 +32,28 @@ OWN: dict[str, dict[str, Any]] = {
         "replay_size": 2_000,
         "target_period": 10,
     },
+    "logq": {
+        "batch_size": 64,
+        "learning_rate": 3e-3,
+        "learning_starts": 64,
+        "replay_size": 2_000,
+        "target_period": 10,
+        "k": 40.0,
+        "activation": "tanh",
+        "max_reward": 2.0,
+        "beta_reg": 0.5,
+        "beta_reg_final": 0.1,
+    },
 }
-ITERATIONS = {"ppo": 250, "dqn": 3_000}
+ITERATIONS = {"ppo": 250, "dqn": 3_000, "logq": 3_000}
 DEFAULT_ITERATIONS = 1_500
+
+
+def best_value(agent, state, obs, mask):
+    """The largest ``q+ - q-`` of a log-mapped agent."""
+    values = jnp.exp(agent.log_values(state.params, obs))
+    return jnp.max(values[..., 0] - values[..., 1], axis=-1, where=mask, initial=-jnp.inf)
+
 
 # An agent's value of observations [B, 1] with masks [B, A] or None; without an entry only its actions are tested.
 VALUES = {
@@ -42,6 +61,7 @@ VALUES = {
     "dqn": lambda agent, state, obs, mask: jnp.max(
         agent.network.apply(state.params, obs), axis=-1, where=mask, initial=-jnp.inf
     ),
+    "logq": best_value,
 }
 
 

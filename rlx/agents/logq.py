@@ -1,0 +1,270 @@
+"""LogDQN: log-mapped Q-learning with a deep network (van Seijen, Fatemi and Tavakoli 2019, section 5).
+
+One network has two outputs for every action: ``y+`` for the value of positive rewards and ``y-`` for that of negative
+ones, both on a logarithmic scale, ``q = exp((y - d) / c)``. The value that decides is ``Q = q+ - q-``. Everything is
+computed on logarithms, since ``q`` itself leaves float32's range at low discounts (`rlx.ops.log_mapping`).
+
+One learning event: every environment takes ``rollout_length`` steps, the transitions enter the replay, and once
+``learning_starts`` steps have been taken ``num_updates`` minibatches are drawn from it.
+"""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import chex
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from rlx.networks.heads import SignedQNetwork
+from rlx.ops import log_mapping, optimisers, polyak, td
+from rlx.ops.exploration import epsilon_greedy
+from rlx.ops.log_mapping import LogMapping
+from rlx.ops.optimisers import Optimiser
+from rlx.replay import n_step, ring, sampling
+from rlx.replay.n_step import NStepBatch
+from rlx.replay.ring import Ring
+from rlx.replay.transitions import example_transition
+from rlx.types import (
+    Clock,
+    ConfigurationError,
+    Discrete,
+    EnvSpec,
+    Key,
+    Metrics,
+    Mode,
+    PyTree,
+    Timestep,
+    Transition,
+    hyper,
+)
+
+
+@struct.dataclass
+class LogDQNState:
+    """Online and target parameters, the optimiser's state, and the replay."""
+
+    params: PyTree
+    target_params: PyTree
+    opt_state: PyTree
+    replay: Ring
+
+
+@struct.dataclass
+class LogDQN:
+    """LogDQN for discrete actions, masked or not."""
+
+    accepts: ClassVar[tuple[type, ...]] = (Discrete,)
+
+    spec: EnvSpec = struct.field(pytree_node=False)
+    num_envs: int = hyper(4, "parallel environments of one member", within="[1, inf)", static=True)
+    rollout_length: int = hyper(1, "steps of each environment in one learning event", within="[1, inf)", static=True)
+    num_updates: int = hyper(1, "gradient updates in one learning event", within="[1, inf)", static=True)
+    batch_size: int = hyper(64, "transitions in a minibatch", within="[1, inf)", static=True)
+    replay_size: int = hyper(100_000, "transitions the replay holds", within="[1, inf)", static=True)
+    learning_starts: int = hyper(1_000, "environment steps before the first update", within="[0, inf)", static=True)
+    target_period: int = hyper(
+        100, "learning events between copies to the target network", within="[1, inf)", static=True
+    )
+    optimiser: str = hyper(
+        "adam", "rmsprop is the paper's (learning_rate 2.5e-3)", choices=("adam", "rmsprop"), static=True
+    )
+    learning_rate: float = hyper(1e-3, "step size in log space: the paper's beta_log", within="(0, inf)")
+    beta_reg: float = hyper(0.1, "step size in value space at the start; 1 leaves that step out", within="(0, 1]")
+    beta_reg_final: float = hyper(0.1, "step size in value space at the end, reached linearly", within="(0, 1]")
+    discount: float = hyper(0.96, "discount of one step", within="(0, 1)")
+    k: float = hyper(
+        100.0, "values below discount**k count as zero; at least the longest delay of a reward", within="(0, inf)"
+    )
+    c: float = hyper(0.5, "scale of the log space, and so of where the loss turns linear", within="(0, inf)")
+    positive_initial: float = hyper(1.0, "value of y+ = 0; discount**k at least", within="[0, inf)")
+    negative_initial: float = hyper(0.0, "value of y- = 0; discount**k at least", within="[0, inf)")
+    max_reward: float = hyper(1.0, "rewards are clipped to this absolute value", within="(0, inf)")
+    mapping: str = hyper(
+        "floor",
+        "how values stay above zero; offset as in the linear experiments",
+        choices=("floor", "offset"),
+        static=True,
+    )
+    loss: str = hyper("huber", "of the error in log space", choices=("huber", "squared"), static=True)
+    n_step: int = hyper(1, "steps of reward before the bootstrap", within="[1, inf)", static=True)
+    released_n_step: bool = hyper(
+        False, "for n > 1 split the sum of rewards by its sign, with the floor discount**(n k)", static=True
+    )
+    truncation_is_terminal: bool = hyper(False, "do not bootstrap at time limits, as the released code", static=True)
+    epsilon_initial: float = hyper(1.0, "probability of a random action at the start", within="[0, 1]")
+    epsilon_final: float = hyper(0.05, "probability of a random action after exploration", within="[0, 1]")
+    exploration_fraction: float = hyper(0.25, "share of total_steps over which epsilon falls", within="(0, 1]")
+    zero_negative: bool = hyper(True, "start the negative head's weights at zero", static=True)
+    hidden_sizes: tuple[int, ...] = hyper((128, 128), "hidden units of the network", within="[1, inf)", static=True)
+    activation: str = hyper("relu", "activation of the hidden layers", choices=("tanh", "relu", "swish"), static=True)
+
+    def init(self, key: Key) -> LogDQNState:
+        """Return a new agent's state, its replay empty.
+
+        Raises:
+            ConfigurationError: if the replay is too small for one event or one n-step window.
+        """
+        rows = self.replay_size // self.num_envs
+        if rows < max(self.n_step, self.rollout_length):
+            raise ConfigurationError(
+                f"replay_size = {self.replay_size} holds {rows} rows of num_envs = {self.num_envs}, fewer than "
+                f"n_step = {self.n_step} or rollout_length = {self.rollout_length}; make it larger"
+            )
+        params = self.network.init(key, jnp.zeros(self.spec.obs_shape))
+        return LogDQNState(
+            params=params,
+            target_params=jax.tree.map(jnp.copy, params),
+            opt_state=self.gradient_step.init(params),
+            replay=ring.init(
+                self.stored(example_transition(self.spec)), rows - rows % self.rollout_length, self.num_envs
+            ),
+        )
+
+    def act(self, state: LogDQNState, timestep: Timestep, key: Key, clock: Clock) -> tuple[jax.Array, dict[str, Any]]:
+        """Epsilon-greedy actions, epsilon falling linearly with the clock."""
+        epsilon = optimisers.linear_schedule(
+            self.epsilon_initial, self.epsilon_final, clock.progress / self.exploration_fraction
+        )
+        greedy = self.greedy(state.params, timestep)
+        return epsilon_greedy(key, greedy, epsilon, self.num_actions, timestep.action_mask), {}
+
+    def update(self, state: LogDQNState, rollout: Transition, key: Key, clock: Clock) -> tuple[LogDQNState, Metrics]:
+        """Store the rollout; once warm, descend on minibatches of the replay."""
+        written = clock.iterations * self.rollout_length
+        state = dataclasses.replace(state, replay=ring.add(state.replay, self.stored(rollout), written))
+        count = written + self.rollout_length
+        # At least one whole n-step window must lie in the replay.
+        steps = clock.env_steps + self.rollout_length * self.num_envs
+        warm = (steps >= self.learning_starts) & (count >= self.n_step)
+        beta_reg = optimisers.linear_schedule(self.beta_reg, self.beta_reg_final, clock.progress)
+        learning = (state.params, state.opt_state)
+        (params, opt_state), metrics = jax.lax.cond(
+            warm,
+            lambda learning: self.descend(learning, state.target_params, state.replay, beta_reg, key, count),
+            lambda learning: (
+                learning,
+                {name: jnp.float32(0) for name in ("loss", "q_value", "log_td_error", "log_gap_deviation", "updates")},
+            ),
+            learning,
+        )
+        copy = (clock.iterations + 1) % self.target_period == 0
+        target_params = polyak.periodic_copy(state.target_params, params, copy)
+        return dataclasses.replace(state, params=params, opt_state=opt_state, target_params=target_params), metrics
+
+    def policy(self, state: LogDQNState, timestep: Timestep, key: Key, mode: Mode) -> jax.Array:
+        """The valid action of the largest value, in either mode: the method's policy is greedy."""
+        return self.greedy(state.params, timestep)
+
+    @property
+    def num_actions(self) -> int:
+        """``A``."""
+        return self.spec.action_space.n  # type: ignore[union-attr]
+
+    @property
+    def network(self) -> SignedQNetwork:
+        """Observations to ``y+`` and ``y-``, ``[..., A, 2]``."""
+        return SignedQNetwork(
+            self.num_actions,
+            self.hidden_sizes,
+            self.activation,
+            self.spec.obs_shape,
+            self.zero_negative,
+        )
+
+    @property
+    def log_mapping(self) -> LogMapping:
+        """The mappings of both channels; its arrays' last axis is ``[2]``."""
+        initial = jnp.array([self.positive_initial, self.negative_initial])
+        return LogMapping(self.discount, self.k, self.c, initial, self.mapping)
+
+    @property
+    def gradient_step(self) -> Optimiser:
+        """Adam, or the centred RMSProp of the paper's DQN."""
+        if self.optimiser == "adam":
+            return optimisers.adam()
+        return optimisers.rmsprop(decay=0.95, eps=1e-5, initial_scale=1.0, centered=True)
+
+    def stored(self, transition: Transition) -> Transition:
+        """What the replay keeps: the reward of each channel, ``[..., 2]``, in place of the reward."""
+        reward = jnp.clip(transition.reward, -self.max_reward, self.max_reward)
+        reward = jnp.stack(log_mapping.split_reward(reward), axis=-1)
+        terminated = transition.terminated
+        if self.truncation_is_terminal:
+            terminated = terminated | transition.truncated
+        return dataclasses.replace(transition, reward=reward, terminated=terminated)
+
+    def log_values(self, params: PyTree, obs: jax.Array) -> jax.Array:
+        """``ln q+`` and ``ln q-`` of every action, ``[..., A, 2]``."""
+        return self.log_mapping.inverse(self.network.apply(params, obs))
+
+    def greedy(self, params: PyTree, timestep: Timestep) -> jax.Array:
+        """The valid action of the largest ``q+ - q-``, ``[N]``."""
+        return best_action(self.log_values(params, timestep.obs), timestep.action_mask)
+
+    def descend(
+        self,
+        learning: PyTree,
+        target_params: PyTree,
+        replay: Ring,
+        beta_reg: jax.Array,
+        key: Key,
+        count: jax.Array,
+    ) -> tuple[PyTree, Metrics]:
+        """``num_updates`` gradient updates on minibatches drawn uniformly from the replay."""
+
+        def step(learning: PyTree, key: Key) -> tuple[PyTree, Metrics]:
+            params, opt_state = learning
+            starts = n_step.valid_starts(replay, count, self.n_step)
+            offset, env = sampling.uniform(key, starts, self.num_envs, self.batch_size)
+            batch = n_step.n_step_windows(replay, count, offset, env, self.n_step, self.discount)
+            log_target = self.log_targets(target_params, batch)
+            grads, metrics = jax.grad(self.td_loss, has_aux=True)(params, batch, log_target, beta_reg)
+            return self.gradient_step.step(grads, opt_state, params, self.learning_rate), metrics
+
+        learning, metrics = jax.lax.scan(step, learning, jax.random.split(key, self.num_updates))
+        return learning, jax.tree.map(jnp.mean, metrics) | {"updates": jnp.float32(self.num_updates)}
+
+    def log_targets(self, target_params: PyTree, batch: NStepBatch) -> jax.Array:
+        """``ln U`` of both channels, ``[B, 2]``; each bootstraps at the action that is best for the two together."""
+        next_log_values = self.log_values(target_params, batch.next_obs)
+        best = best_action(next_log_values, batch.next_action_mask)
+        next_log_value = jnp.take_along_axis(next_log_values, best[:, None, None], axis=1)[:, 0]
+        terminated = batch.terminated
+        if batch.next_action_mask is not None:
+            terminated = terminated | ~batch.next_action_mask.any(axis=-1)
+        target, discount = self.log_mapping.log_target, batch.discount[:, None]
+        if not self.released_n_step:
+            return target(
+                batch.reward, next_log_value, terminated[:, None], discount, self.max_reward / (1.0 - self.discount)
+            )
+        reward = jnp.stack(log_mapping.split_reward(batch.reward[:, 0] - batch.reward[:, 1]), axis=-1)
+        max_value, log_floor = self.max_reward / (1.0 - discount), self.k * jnp.log(discount)
+        return target(reward, next_log_value, terminated[:, None], discount, max_value, log_floor)
+
+    def td_loss(
+        self, params: PyTree, batch: NStepBatch, log_target: jax.Array, beta_reg: jax.Array
+    ) -> tuple[jax.Array, Metrics]:
+        """Loss in log space of one minibatch ``[B]``, summed over the channels."""
+        chex.assert_rank([batch.action, log_target], [1, 2])
+        outputs = self.network.apply(params, batch.obs)
+        y = jnp.take_along_axis(outputs, batch.action[:, None, None], axis=1)[:, 0]
+        log_value = jax.lax.stop_gradient(self.log_mapping.inverse(y))
+        # The two step sizes: towards U in value space by beta_reg, then towards f(.) in log space by the optimiser.
+        target = self.log_mapping.forward(log_mapping.average(log_value, log_target, beta_reg))
+        error = target - y
+        loss = td.huber(error, 1.0) if self.loss == "huber" else 0.5 * jnp.square(error)
+        loss = jnp.mean(loss.sum(axis=-1))
+        values = jnp.exp(self.log_mapping.inverse(outputs))
+        q_values = values[..., 0] - values[..., 1]
+        return loss, {
+            "loss": loss,
+            "q_value": jnp.take_along_axis(q_values, batch.action[:, None], axis=-1).mean(),
+            "log_td_error": jnp.abs(error).mean(),
+            "log_gap_deviation": td.log_gap_deviation(q_values),
+        }
+
+
+def best_action(log_values: jax.Array, action_mask: jax.Array | None) -> jax.Array:
+    """The valid action of the largest ``q+ - q-``, int32 ``[...]``, from logarithms ``[..., A, 2]``."""
+    return td.greedy_action(log_mapping.combined_q(log_values[..., 0], log_values[..., 1]), action_mask)
