@@ -42,6 +42,9 @@ class EnvSettings:
     )
     pool_size: int = hyper(128, "start states that reset_mode=pool holds", within="[1, inf)")
     flatten: bool = hyper(False, "turn each observation into a vector")
+    sticky_actions: float = hyper(
+        0.0, "probability of executing the action executed before instead of the chosen one", within="[0, 1]"
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,7 @@ from gymnax.environments.environment import Environment
 from rlx import registry
 from rlx.envs.adapt import Adapted
 from rlx.envs.family import Built, ResetMode, override, refusals
+from rlx.envs.sticky import Sticky
 from rlx.types import ConfigurationError, EnvSpec, PyTree, suggest
 
 
@@ -54,6 +55,7 @@ def make_env(
     reset_mode: ResetMode | None = None,
     pool_size: int = 128,
     flatten: bool = False,
+    sticky_actions: float = 0.0,
     **options: Any,
 ) -> Env:
     """Build an environment.
@@ -68,6 +70,8 @@ def make_env(
         reset_mode: ``"fresh"``, ``"pool"`` or ``"cached"``; ``None`` takes what suits the family.
         pool_size: start states held by ``"pool"``, at least 1.
         flatten: make a vector of each observation.
+        sticky_actions: probability, at each step, of executing the action executed before instead of the chosen one;
+            see `rlx.envs.sticky`.
         **options: the task's constructor arguments and fields of its parameters, by name: ``backend="mjx"``
             for Brax, ``size=20`` for DeepSea, ``gravity=12.0`` for CartPole.
 
@@ -79,10 +83,12 @@ def make_env(
     _check_at_least("discretise", discretise, 2)
     _check_at_least("pool_size", pool_size, 1)
     _check_reset_mode(reset_mode)
+    _check_probability("sticky_actions", sticky_actions)
     with refusals(str(name), options):
         full_name, built = _build(name, params, options)
         task_params, limit = _time_limit(built.params, max_episode_steps)
-        task = Adapted(built.task, task_params, discretise=discretise, flatten=flatten)
+        inner = Sticky(built.task, float(sticky_actions)) if sticky_actions > 0 else built.task
+        task = Adapted(inner, task_params, discretise=discretise, flatten=flatten)
     spec = EnvSpec(
         name=full_name,
         obs_shape=task.obs_struct.shape,
@@ -98,6 +104,7 @@ def make_env(
         "reset_mode": reset_mode or built.reset_mode,
         "pool_size": pool_size,
         "flatten": flatten,
+        "sticky_actions": float(sticky_actions),
         **_plain_fields(params),
         **options,
     }
@@ -144,3 +151,8 @@ def _check_reset_mode(mode: str | None) -> None:
     modes = get_args(ResetMode)
     if mode is not None and mode not in modes:
         raise ConfigurationError(f"unknown reset_mode {mode!r}{suggest(mode, modes)}; modes: {', '.join(modes)}")
+
+
+def _check_probability(name: str, value: float) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+        raise ConfigurationError(f"{name} must be a probability, from 0 to 1, not {value!r}")

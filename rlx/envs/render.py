@@ -8,10 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from gymnax.environments.environment import Environment
 from PIL import Image, ImageDraw, ImageFont
 
 from rlx.envs.api import Env
 from rlx.envs.brax import BraxTask
+from rlx.envs.sticky import Sticky
 from rlx.types import ConfigurationError, PyTree
 
 _SIDE = 300  # pixels of the square picture; the title stands above it
@@ -32,9 +34,10 @@ def render_html(env: Env, states: PyTree, path: str | Path) -> None:
     Raises:
         ConfigurationError: if this is no Brax environment.
     """
-    if not isinstance(env.task.inner, BraxTask):
+    task = _bare_task(env)
+    if not isinstance(task, BraxTask):
         raise ConfigurationError(f"{env.name} is no Brax environment; use render_gif")
-    Path(path).write_text(env.task.inner.viewer(_unstack(_stack(states))))
+    Path(path).write_text(task.viewer(_unstack(_bare_states(env, states))))
 
 
 def render_gif(env: Env, states: PyTree, rewards: Any, path: str | Path) -> None:
@@ -50,7 +53,7 @@ def render_gif(env: Env, states: PyTree, rewards: Any, path: str | Path) -> None
         path: file to write.
     """
     returns = np.concatenate([[0.0], np.cumsum(np.asarray(rewards, np.float64))])
-    pictures = _pictures(env, _stack(states))
+    pictures = _pictures(env, _bare_states(env, states))
     frames = [_titled(*frame) for frame in zip(pictures, range(len(returns)), returns, strict=True)]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=_MILLISECONDS, loop=0)
 
@@ -138,9 +141,21 @@ _DRAWN: dict[str, Callable[[Any, Any], Image.Image]] = {
 }
 
 
-def _pictures(env: Env, stacked: PyTree) -> Iterator[Image.Image]:
-    """One picture a state."""
+def _bare_task(env: Env) -> Environment:
+    """The task as its author wrote it, below what `make_env` wraps around it."""
     task = env.task.inner
+    return task.inner if isinstance(task, Sticky) else task
+
+
+def _bare_states(env: Env, states: PyTree) -> PyTree:
+    """The states of that task, stacked."""
+    stacked = _stack(states)
+    return stacked.task if isinstance(env.task.inner, Sticky) else stacked
+
+
+def _pictures(env: Env, stacked: PyTree) -> Iterator[Image.Image]:
+    """One picture a state of the bare task."""
+    task = _bare_task(env)
     if task.name in _DRAWN:
         yield from (_DRAWN[task.name](state, env.params) for state in _unstack(stacked))
     elif hasattr(task, "occupied_map"):
@@ -154,10 +169,11 @@ def _pictures(env: Env, stacked: PyTree) -> Iterator[Image.Image]:
 
 def _observations(env: Env, stacked: PyTree) -> np.ndarray:
     """What the task shows, ``[T + 1, ...]``; the numbers of its states where it cannot tell."""
+    task = _bare_task(env)
 
     def observe(state: PyTree) -> jax.Array:
         try:
-            shown = env.task.inner.observe(jax.random.key(0), state, None, env.params)
+            shown = task.observe(jax.random.key(0), state, None, env.params)
         except (NotImplementedError, TypeError):
             shown = state
         leaves = [jnp.asarray(leaf, jnp.float32) for leaf in jax.tree.leaves(shown)]

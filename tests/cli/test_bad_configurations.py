@@ -13,7 +13,7 @@ REFUSED = {
     # Agents and environments.
     "agent unknown": ("agent=pop", "unknown agent 'pop'", "did you mean 'ppo'"),
     "agent in capitals": ("agent=PPO", "unknown agent 'PPO'", "did you mean 'ppo'"),
-    "agent empty": ("agent=", "unknown agent ''", "agents: dqn, ppo"),
+    "agent empty": ("agent=", "unknown agent ''", "agents: dqn, logq, ppo"),
     "agents, two": ("agent=ppo,dqn", "gives several values", "num_seeds=N"),
     "agent by its inner name": ("agent.name=dqn", "agent.name is no key", "agent=NAME"),
     "environment without family": ("env=halfcheetah", "unknown environment 'halfcheetah'", "'brax/halfcheetah'"),
@@ -28,6 +28,9 @@ REFUSED = {
     ),
     "dqn on factored actions": (
         "agent=dqn env=brax/reacher env.discretise=3", "has a factored one", "agents that can act there: ppo"
+    ),
+    "sticky actions under a mask": (
+        "env=rlx/probe-masked env.sticky_actions=0.25", "its action mask forbids", "leave it out"
     ),
     "discretise discrete actions": ("env.discretise=3", "discretise is for continuous actions", "leave it out"),
     # Keys.
@@ -69,6 +72,7 @@ REFUSED = {
     "steps that round up beyond it": ("total_steps=2147483647", "can be counted up to 2147483647", "lower these or"),
     "seed negative": ("seed=-1", "seed=-1 is out of range", "[0, 4294967295]"),
     "seeds beyond the last": ("seed=4294967295 num_seeds=2", "exceed 4294967295", "lower it"),
+    "sticky actions beyond one": ("env.sticky_actions=1.5", "env.sticky_actions=1.5 is out of range", "[0, 1]"),
     "choice unknown": ("eval_mode=gready", "eval_mode=gready is no choice", "did you mean 'greedy'"),
     "activation unknown": ("agent.activation=elu", "agent.activation=elu is no choice", "tanh, relu, swish"),
     "reset mode unknown": ("env.reset_mode=pol", "env.reset_mode=pol is no choice", "did you mean 'pool'"),

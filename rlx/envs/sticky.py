@@ -1,0 +1,99 @@
+"""Sticky actions, which keep an agent from replaying a memorised sequence of actions in a deterministic task.
+
+Source: Machado et al. 2018, "Revisiting the Arcade Learning Environment", section 5.2. Gymnax's own wrapper takes
+discrete actions only, and hands the last action of an episode on to the next one.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from gymnax.environments import spaces
+from gymnax.environments.environment import Environment
+
+from rlx.types import Box, ConfigurationError, Key, MultiDiscrete, PyTree
+
+
+@struct.dataclass
+class StickyState:
+    """The task's own state, and the action that was executed last."""
+
+    task: PyTree
+    action: jax.Array
+
+
+class Sticky(Environment):
+    """A task that at times executes the action it executed before instead of the one that was chosen.
+
+    The first action of an episode can be replaced too, by zeros: the no-op of MinAtar and the Arcade Learning
+    Environment. A box that does not hold zero has the value nearest to it instead.
+
+    Attributes:
+        inner: the task itself.
+        probability: how likely, at each step, the action executed before is executed again.
+
+    Raises:
+        ConfigurationError: if the task has an action mask.
+    """
+
+    def __init__(self, inner: Environment, probability: float) -> None:
+        if hasattr(inner, "action_mask"):
+            raise ConfigurationError(
+                f"{inner.name}: sticky_actions could repeat an action that its action mask forbids; leave it out"
+            )
+        self.inner = inner
+        self.probability = probability
+
+    @property
+    def name(self) -> str:
+        """The task's own name."""
+        return self.inner.name
+
+    @property
+    def default_params(self) -> PyTree:
+        """The task's own parameters."""
+        return self.inner.default_params
+
+    def reset_env(self, key: Key, params: PyTree) -> tuple[PyTree, StickyState]:
+        """Draw a start state."""
+        obs, state = self.inner.reset_env(key, params)
+        return obs, StickyState(task=state, action=_no_action(self.action_space(params)))
+
+    def step_env(
+        self, key: Key, state: StickyState, action: jax.Array, params: PyTree
+    ) -> tuple[PyTree, StickyState, jax.Array, jax.Array, dict[str, Any]]:
+        """Take one step with the chosen action or with the one executed before."""
+        task_key, stick_key = jax.random.split(key)
+        action = jnp.where(jax.random.bernoulli(stick_key, self.probability), state.action, action)
+        obs, task_state, reward, terminated, info = self.inner.step_env(task_key, state.task, action, params)
+        return obs, StickyState(task=task_state, action=action), reward, terminated, info
+
+    def observe(self, key: Key, state: StickyState, action: jax.Array | None, params: PyTree) -> PyTree:
+        """The observation that belongs to ``state``."""
+        return self.inner.observe(key, state.task, action, params)
+
+    def is_truncated(self, state: StickyState, params: PyTree) -> jax.Array:
+        """Whether the task's own time limit is reached."""
+        return self.inner.is_truncated(state.task, params)
+
+    def action_space(self, params: PyTree) -> Any:
+        """The task's own action space."""
+        return self.inner.action_space(params)
+
+    def observation_space(self, params: PyTree) -> Any:
+        """The task's own observation space."""
+        return self.inner.observation_space(params)
+
+
+def _no_action(space: Any) -> jax.Array:
+    """The action that an episode begins with as the one executed before."""
+    match space:
+        case MultiDiscrete(nvec):
+            return jnp.zeros(len(nvec), jnp.int32)
+        case Box(size):
+            return jnp.zeros(size)
+        case spaces.Box():
+            return jnp.clip(jnp.zeros(space.shape), space.low, space.high)
+        case _:
+            return jnp.zeros((), jnp.int32)
