@@ -18,7 +18,7 @@ from rlx.runner import folder as run_folder
 from rlx.runner import population
 from rlx.runner.checkpoint import Checkpoints
 from rlx.runner.evaluate import Evaluation, acting_part
-from rlx.runner.observers import Logger
+from rlx.runner.observers import Logger, Progress
 from rlx.runner.plan import Plan
 from rlx.runner.run import Run
 from rlx.runner.settings import RunSettings
@@ -47,7 +47,7 @@ class Trained(NamedTuple):
     finished: bool
 
 
-def train(agent: Agent, env: Env, *, quiet: bool = False, **settings: Any) -> Trained:
+def train(agent: Agent, env: Env, *, quiet: bool = False, progress: Progress | None = None, **settings: Any) -> Trained:
     """Train ``num_seeds`` members of ``agent`` in ``env`` as one program, in a new run folder.
 
     Ctrl-C saves and returns early; ``resume`` goes on.
@@ -56,6 +56,7 @@ def train(agent: Agent, env: Env, *, quiet: bool = False, **settings: Any) -> Tr
         agent: hyperparameters, from ``make_agent`` or built by hand.
         env: from ``make_env``.
         quiet: show no live progress.
+        progress: shows how far the run is, instead of the live display.
         **settings: fields of ``RunSettings``, such as ``total_steps`` and ``num_seeds``.
 
     Raises:
@@ -67,10 +68,17 @@ def train(agent: Agent, env: Env, *, quiet: bool = False, **settings: Any) -> Tr
     _check(agent, env, run_settings)
     config = {"agent": _agent_config(agent), "env": _plain(env.config), "run": dataclasses.asdict(run_settings)}
     folder = run_folder.create(run_settings.run_dir, config)
-    return _run(agent, env, run_settings, folder, quiet)
+    return _run(agent, env, run_settings, folder, quiet, progress)
 
 
-def resume(folder: str | Path, *, agent: Agent | None = None, env: Env | None = None, quiet: bool = False) -> Trained:
+def resume(
+    folder: str | Path,
+    *,
+    agent: Agent | None = None,
+    env: Env | None = None,
+    quiet: bool = False,
+    progress: Progress | None = None,
+) -> Trained:
     """Go on with the run in ``folder`` from its newest checkpoint, to the same bits as if it had never stopped.
 
     Args:
@@ -78,6 +86,7 @@ def resume(folder: str | Path, *, agent: Agent | None = None, env: Env | None = 
         agent: the run's agent, needed only if it is not registered by name.
         env: the run's environment, needed only if it was not made by name.
         quiet: show no live progress.
+        progress: shows how far the run is, instead of the live display.
 
     Raises:
         ConfigurationError: if there is no such run, or its checkpoint is missing or damaged.
@@ -85,11 +94,13 @@ def resume(folder: str | Path, *, agent: Agent | None = None, env: Env | None = 
     folder = Path(folder).expanduser()
     agent, env, settings = _rebuild(folder, agent, env)
     steps = _plan(agent, settings).steps
-    if steps in Checkpoints(folder / "checkpoints", keep=1, read_only=True).steps():
-        print(f"{folder} is finished, at step {steps}; for more steps start a new run with a larger total_steps")
+    parts = (folder / "checkpoints", folder / "policy")
+    if all(steps in Checkpoints(part, keep=1, read_only=True).steps() for part in parts):
+        told = f"{folder} is finished, at step {steps}; for more steps start a new run with a larger total_steps"
+        (progress.message if progress else print)(told)
         return load(folder, agent=agent, env=env)
     _check(agent, env, settings)
-    return _run(agent, env, settings, folder, quiet)
+    return _run(agent, env, settings, folder, quiet, progress)
 
 
 def load(folder: str | Path, *, agent: Agent | None = None, env: Env | None = None) -> Trained:
@@ -176,7 +187,9 @@ def _check(agent: Agent, env: Env, settings: RunSettings) -> None:
     population.memory_plan(jax.eval_shape(programs.init, agents, keys, Clock.start(settings.total_steps)), mesh)
 
 
-def _run(agent: Agent, env: Env, settings: RunSettings, folder: Path, quiet: bool) -> Trained:
+def _run(
+    agent: Agent, env: Env, settings: RunSettings, folder: Path, quiet: bool, progress: Progress | None
+) -> Trained:
     agents = population.stack([agent] * settings.num_seeds)
     plan = _plan(agent, settings)
     checkpoints = Checkpoints(folder / "checkpoints", settings.keep_checkpoints, best=True)
@@ -185,7 +198,8 @@ def _run(agent: Agent, env: Env, settings: RunSettings, folder: Path, quiet: boo
     title = f"{build.agent_name(agent)} on {env.name}"
     with ExitStack() as stack:
         loggers = [stack.enter_context(closing(logger)) for logger in _loggers(settings, folder, step)]
-        progress = stack.enter_context(Console(title, plan.steps, settings.num_seeds, quiet))
+        if progress is None:
+            progress = stack.enter_context(Console(title, plan.steps, settings.num_seeds, quiet))
         progress.message(f"run folder: {folder}")
         run = Run(agents, env, settings, plan, folder, checkpoints, loggers, progress, seconds_before)
         try:

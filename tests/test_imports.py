@@ -21,6 +21,7 @@ LEVELS = (
     {"sweep", "teaching"},
     {"usage"},
     {"cli"},
+    {"reproduce"},
 )
 # What lies below and still must not be known: agents are built from an EnvSpec, and the loop from an Agent.
 NEVER = {

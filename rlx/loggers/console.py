@@ -1,20 +1,17 @@
 """Progress on the terminal: a live bar, or a plain line now and then where there is no terminal."""
 
-import sys
 from time import monotonic
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console as Terminal
 from rich.console import Group
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from rlx.loggers.display import Display
 from rlx.loggers.pace import Pace
-
-PLAIN_LINE_SECONDS = 10.0
 
 
 class Console:
@@ -40,24 +37,16 @@ class Console:
         terminal: Terminal | None = None,
     ) -> None:
         self._title = title + (f" · {num_members} members" if num_members > 1 else "")
-        self._total_steps, self._num_members, self._quiet = total_steps, num_members, quiet
-        # FORCE_COLOR asks for colour, which CI often sets, not for a bar redrawn into a log file.
-        self._terminal = terminal or Terminal(force_interactive=None if sys.stdout.isatty() else False)
-        self._live: Live | None = None
-        self._start = self._printed = monotonic()
+        self._total_steps, self._num_members = total_steps, num_members
+        self._display = Display(self._render, self._summary, terminal, quiet)
+        self._start = monotonic()
         self._pace = Pace(total_steps, self._start)
         self._step, self._phase = 0, "starting"
         self._evaluated = self._trained = ""
 
     def __enter__(self) -> Self:
         """Start showing progress."""
-        if self._quiet:
-            return self
-        if self._terminal.is_interactive:
-            self._live = Live(get_renderable=self._render, console=self._terminal, refresh_per_second=4)
-            self._live.start()
-        else:
-            self._print(f"{self._title}, {count(self._total_steps)} steps")
+        self._display.start(f"{self._title}, {count(self._total_steps)} steps")
         return self
 
     def __exit__(
@@ -65,10 +54,7 @@ class Console:
     ) -> None:
         """Leave the last state on the screen."""
         self.phase("done" if kind is None else "stopped")
-        if self._live:
-            self._live.stop()
-        elif not self._quiet:
-            self._print(f"{self._phase}: {self._summary()}")
+        self._display.stop(f"{self._phase}: {self._summary()}")
 
     def phase(self, name: str) -> None:
         """Name what the run does now: ``"training"``, ``"evaluating"``, ``"saving"``, ``"compiling ..."``."""
@@ -89,8 +75,7 @@ class Console:
         self._pace.progress(step, now)
         if training_return is not None:
             self._trained = number(training_return)
-        if not (self._quiet or self._live) and now - self._printed >= PLAIN_LINE_SECONDS:
-            self._print(self._summary())
+        self._display.tick()
 
     def evaluation(self, step: int, mean: float, low: float, high: float) -> None:
         """Show the last evaluation.
@@ -105,16 +90,11 @@ class Console:
         spread = (high - low) / 2
         size = max(abs(mean), spread)
         self._evaluated = number(mean, size) + (f" ± {number(spread, size)}" if spread else "")
-        if not (self._quiet or self._live):
-            self._print(self._summary())
+        self._display.line(self._summary())
 
     def message(self, text: str) -> None:
         """Print a line that stays, above the live progress; also when quiet."""
-        self._print(text)
-
-    def _print(self, text: str) -> None:
-        self._printed = monotonic()
-        self._terminal.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._display.message(text)
 
     def _timing(self) -> list[str]:
         """Speed, time elapsed and time left, as far as they are known."""
@@ -143,7 +123,7 @@ class Console:
             head.append(f"   training {self._trained}", style="not bold dim")
         texts = [f"{100 * self._step / self._total_steps:3.0f} %", *self._timing()]
         # Beside the bar 70 columns hold all but the longest texts; the phase alone gives way to those.
-        bar = ProgressBar(self._total_steps, self._step, width=max(10, min(40, self._terminal.width - 70)))
+        bar = ProgressBar(self._total_steps, self._step, width=max(10, min(40, self._display.width - 70)))
         row = Table.grid(padding=(0, 2, 0, 0))
         for _ in range(len(texts) + 1):
             row.add_column(no_wrap=True)

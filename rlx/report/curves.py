@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rlx.report.statistics import interquartile_mean, stratified_bootstrap_interval
+from rlx.report.figures import COLOURS, draw_band, new_figure, save_as, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito's colours without yellow, which is faint on white: told apart with any colour vision.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MEMBERS_DRAWN = 5
 
 
@@ -38,25 +36,16 @@ def plot_learning_curves(
     Raises:
         ConfigurationError: if matplotlib is not installed.
     """
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        from rlx.types import ConfigurationError
-
-        raise ConfigurationError("plots need matplotlib: pip install 'rlx[report]'") from error
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
-    axes = figure.subplots()
+    figure, all_axes = new_figure()
+    axes = all_axes[0, 0]
     for index, (label, (steps, values)) in enumerate(curves.items()):
         style = ("-", "--", ":")[index // len(COLOURS) % 3]
         _draw_curve(axes, label, np.asarray(steps), np.asarray(values), COLOURS[index % len(COLOURS)], style)
     _draw_references(axes, references or {})
     _finish(axes, title, ylabel)
     figure.supxlabel("line: interquartile mean over seeds; band: 95 % bootstrap interval", fontsize=7, color="0.45")
-    # A fixed salt and no date make the same data the same file.
-    with matplotlib.rc_context({"svg.hashsalt": "rlx"}):
-        for path in [paths] if isinstance(paths, Path) else paths:
-            figure.savefig(path, dpi=200, metadata={"Date": None} if path.suffix == ".svg" else None)
+    for path in [paths] if isinstance(paths, Path) else paths:
+        save_as(figure, path)
 
 
 def _draw_curve(axes: "Axes", label: str, steps: np.ndarray, values: np.ndarray, colour: str, style: str) -> None:
@@ -66,12 +55,7 @@ def _draw_curve(axes: "Axes", label: str, steps: np.ndarray, values: np.ndarray,
     if 1 < members <= MEMBERS_DRAWN:
         axes.plot(steps, values.T, color=colour, linewidth=0.7, alpha=0.4)
     steps, values = steps[whole], values[:, whole]
-    # [S, members, 1]: every step is a matrix of runs on one task.
-    middle = interquartile_mean(values.T[:, :, None])
-    axes.plot(steps, middle, style, color=colour, linewidth=1.8, label=f"{label} (n = {members})")
-    if members > 1:
-        bands = np.array([stratified_bootstrap_interval(column[:, None]) for column in values.T])
-        axes.fill_between(steps, bands[:, 0], bands[:, 1], color=colour, alpha=0.18, linewidth=0)
+    draw_band(axes, steps, values.T, f"{label} (n = {members})", colour, style)
 
 
 def _draw_references(axes: "Axes", references: Mapping[str, float]) -> None:
@@ -84,12 +68,7 @@ def _draw_references(axes: "Axes", references: Mapping[str, float]) -> None:
 def _finish(axes: "Axes", title: str, ylabel: str) -> None:
     from matplotlib.ticker import EngFormatter
 
-    axes.set_title(title, loc="left", fontsize=11)
-    axes.set_xlabel("environment steps", fontsize=10)
-    axes.set_ylabel(ylabel, fontsize=10)
+    tidy(axes, title, "environment steps", ylabel)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.margins(x=0.0)
-    axes.grid(color="0.9", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
     axes.legend(edgecolor="none", framealpha=0.85, fontsize=9)

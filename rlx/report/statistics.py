@@ -34,6 +34,10 @@ def interquartile_mean(scores: ArrayLike) -> np.ndarray:
     return np.partition(pooled, (cut, size - cut - 1), axis=-1)[..., cut : size - cut].mean(axis=-1)
 
 
+# The two that summarise the runs of one task, by the names that tables and figures take.
+STATISTICS: dict[str, Statistic] = {"mean": mean, "iqm": interquartile_mean}
+
+
 def optimality_gap(scores: ArrayLike, target: float) -> np.ndarray:
     """Mean amount by which scores fall short of ``target``; scores beyond it count as ``target``."""
     return target - np.minimum(_checked(scores), target).mean(axis=(-2, -1))

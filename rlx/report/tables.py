@@ -15,16 +15,29 @@ def write_table(rows: Sequence[Mapping[str, Any]], path_stem: Path) -> None:
             leaves empty what it lacks.
         path_stem: path of both files without their suffixes.
     """
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    with path_stem.with_name(path_stem.name + ".csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
+    write_csv(rows, path_stem.with_name(path_stem.name + ".csv"))
+    path_stem.with_name(path_stem.name + ".md").write_text(markdown(rows), encoding="utf-8")
+
+
+def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write the rows as they are, in the columns of ``write_table``."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, _columns(rows), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    numeric = [all(_is_number(row.get(name, 0)) for row in rows) for name in columns]
+
+
+def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows as a table of Markdown, rounded, in the columns of ``write_table``."""
+    columns = _columns(rows)
+    numeric = [all(_is_number(row.get(name, "")) or row.get(name, "") == "" for row in rows) for name in columns]
     lines = [columns, ["---:" if right else "---" for right in numeric]]
     lines += [[_cell(row.get(name, "")) for name in columns] for row in rows]
-    text = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-    path_stem.with_name(path_stem.name + ".md").write_text(text, encoding="utf-8")
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row))
 
 
 def _is_number(value: Any) -> bool:

@@ -78,6 +78,8 @@ class Run:
             if not resumed:
                 self._evaluate(state, {})
                 self._save(state)
+            elif iteration in self.plan.evaluations:
+                self._save_policy(state)  # which a run killed between the two saves lacks
             for target in self.plan.stops(after=iteration):
                 state, window = self._advance(state, iteration, target, interrupted)
                 iteration = int(state.clock.iterations)
@@ -164,7 +166,10 @@ class Run:
             logger.rows(rows)
         means = returns.mean(axis=1)
         self.progress.evaluation(step, float(means.mean()), float(means.min()), float(means.max()))
-        self.policies.save(step, acting_part(state.agent))
+        self._save_policy(state)
+
+    def _save_policy(self, state: RunState) -> None:
+        self.policies.save(int(state.clock.env_steps), acting_part(state.agent))
 
     def _save(self, state: RunState) -> None:
         self.progress.phase("saving")

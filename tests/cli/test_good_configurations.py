@@ -71,7 +71,7 @@ def test_a_word_sets_one_value(word):
 def test_words_reach_agent_environment_and_run(script, folder, monkeypatch):
     seen = {}
     monkeypatch.setattr(
-        "rlx.verbs._run", lambda agent, env, settings, folder, quiet: seen.update(vars()) or rlx.resume("nowhere")
+        "rlx.verbs._run", lambda agent, env, settings, folder, *_: seen.update(vars()) or rlx.resume("nowhere")
     )
     words = ["agent.num_envs=3", "agent.rollout_length=16", "agent.hidden_sizes=[5,6]", "env=gymnax/Pendulum-v1"]
     words += ["env.discretise=7", "env.reset_mode=cached", "env.max_episode_steps=20", "env.g=3", "num_seeds=2"]

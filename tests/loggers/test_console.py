@@ -4,7 +4,7 @@ import re
 import pytest
 from rich.console import Console as Terminal
 
-from rlx.loggers import console
+from rlx.loggers import console, display
 from rlx.loggers.console import Console, count, duration, number
 
 
@@ -12,7 +12,8 @@ from rlx.loggers.console import Console, count, duration, number
 def clock(monkeypatch):
     """A clock that stands still until its first entry is changed."""
     now = [0.0]
-    monkeypatch.setattr(console, "monotonic", lambda: now[0])
+    for module in (console, display):
+        monkeypatch.setattr(module, "monotonic", lambda: now[0])
     return now
 
 

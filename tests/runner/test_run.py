@@ -1,6 +1,7 @@
 """A run from start to end in its folder: interrupted, failed, resumed."""
 
 import json
+import shutil
 import signal
 
 import jax
@@ -52,6 +53,20 @@ def test_the_first_interrupt_sets_a_flag_and_the_second_raises(listening):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_a_nested_listener_shares_the_flag(listening):
+    with interruptible() as outer:
+        with interruptible() as inner:
+            signal.raise_signal(signal.SIGINT)
+            assert inner.is_set()
+        assert outer.is_set()
+        with interruptible() as later:  # begun after Ctrl-C, it knows
+            assert later.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    with interruptible() as another:
+        assert not another.is_set()
+
+
 def test_a_run_leaves_what_it_promises(env, tmp_path):
     trained = train(Stub(env.spec), env, tmp_path / "run")
     assert trained.finished
@@ -88,6 +103,17 @@ def test_an_interrupted_run_saves_and_goes_on_to_the_same_numbers(listening, env
     assert resumed.finished
     np.testing.assert_array_equal(resumed.state.params, whole.state.params)
     assert rows_of(tmp_path / "stopped") == rows_of(tmp_path / "whole")
+
+
+def test_a_run_killed_between_its_last_state_and_its_last_policy_saves_that_policy(env, tmp_path):
+    agent = Stub(env.spec)
+    whole = train(agent, env, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "policy")
+    resumed = rlx.resume(tmp_path / "run", agent=agent, quiet=True)
+    assert resumed.finished
+    np.testing.assert_array_equal(resumed.state.params, whole.state.params)
+    assert saved_steps(tmp_path / "run" / "policy") == [60]
+    np.testing.assert_array_equal(rlx.load(tmp_path / "run", agent=agent).state.params, whole.state.params)
 
 
 def test_a_loss_that_is_not_finite_fails_the_run_and_names_the_seed(env, tmp_path):

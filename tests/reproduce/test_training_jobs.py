@@ -1,0 +1,96 @@
+"""A training among a table's jobs: it goes on from its checkpoint, and its folder follows from every field."""
+
+import signal
+
+import numpy as np
+import pytest
+from toy_tables import load
+
+from rlx.loggers.jsonl import read_rows
+from rlx.reproduce import catalogue
+from rlx.reproduce.jobs import Training, folder_of, returns
+from rlx.reproduce.perform import perform
+from rlx.runner.run import RunFailed
+from rlx.types import ConfigurationError
+
+
+def rows(folder):
+    return [{k: v for k, v in row.items() if k != "wall_time"} for row in read_rows(folder / "metrics.jsonl")]
+
+
+def test_an_interrupted_training_goes_on_to_the_same_numbers(listening, papers, tmp_path, monkeypatch, capsys):
+    table = catalogue.find(papers, "toy/cart").load()
+    jobs = table.jobs(table.scales["small"])
+    (whole,) = perform("toy/cart", jobs, tmp_path / "whole").values()
+    assert jobs[0].seconds(whole) > 0.0
+
+    run = Training.run
+
+    def interrupting(self, folder, progress):
+        def told(share):
+            progress(share)
+            if share > 0.3:
+                signal.raise_signal(signal.SIGINT)
+                monkeypatch.undo()
+
+        return run(self, folder, told)
+
+    monkeypatch.setattr(Training, "run", interrupting)
+    with pytest.raises(KeyboardInterrupt):
+        perform("toy/cart", jobs, tmp_path / "broken")
+    (broken,) = (tmp_path / "broken").iterdir()
+    assert not jobs[0].finished(broken)
+    perform("toy/cart", jobs, tmp_path / "broken")
+    assert jobs[0].finished(broken)
+    assert rows(broken) == rows(whole)
+    steps, values = returns(broken)
+    assert steps.tolist() == [0, 200, 400]
+    assert values.shape == (2, 3)
+    assert np.isfinite(values).all()
+    printed = capsys.readouterr().out
+    assert "run folder" not in printed  # of the single run
+    assert "100 %, run 1 of 1, dqn" in printed
+
+
+def test_one_killed_before_it_had_begun_begins_anew(papers, tmp_path):
+    table = catalogue.find(papers, "toy/cart").load()
+    (job,) = table.jobs(table.scales["small"])
+    folder = folder_of(job, tmp_path)
+    folder.mkdir()
+    (folder / "metadata.json").write_text("{")
+    assert job.run(folder, lambda share: None)
+
+
+def test_the_folder_follows_from_every_field_but_where_it_logs(papers):
+    catalogue.find(papers, "toy/cart").load()
+    words = load(papers, "toy/cart").WORDS
+
+    def folder(*more):
+        return folder_of(Training("dqn", (*words, *more)), papers)
+
+    assert folder("seed=0") == folder("agent.discount=0.99") == folder("wandb_project=other")
+    changed = {folder(word) for word in ("seed=1", "num_seeds=3", "agent.discount=0.9", "env.gravity=9.0")}
+    assert len(changed | {folder()}) == 5
+
+
+def test_all_trainings_are_checked_before_the_first_one_runs(tmp_path):
+    good = Training("good", ("agent=dqn", "env=gymnax/CartPole-v1"))
+    for words, message in (
+        (("agent=dqn", "env=gymnax/CartPol-v1"), "training bad: unknown environment"),
+        (("agent=dqn", "env=brax/ant"), "needs a discrete"),
+        (("agent=dqn", "env=gymnax/CartPole-v1", "run_dir=here"), "training bad: it names a run_dir; leave that out"),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            perform("toy", [good, Training("bad", words)], tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_training_that_yields_nan_fails_and_what_was_done_stays(tmp_path):
+    tiny = ("agent=ppo", "agent.num_envs=4", "agent.rollout_length=8", "agent.num_minibatches=2", "total_steps=96")
+    tiny = (*tiny, "agent.hidden_sizes=[8]", "eval_episodes=2", "tensorboard=false")
+    job = Training("nan", (*tiny, "env=rlx/probe-nan"))
+    with pytest.raises(RunFailed, match="infinite or NaN"):
+        perform("toy", [job], tmp_path)
+    (folder,) = tmp_path.iterdir()
+    assert (folder / "failed").is_dir()
+    assert not job.finished(folder)
