@@ -1,0 +1,67 @@
+"""The search for both methods' step sizes on MinAtar, each at the discount that suited it best in the paper."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from papers.logq._deep import PAPER, folder_for, late_returns, named
+from papers.logq._minatar import METHODS, words
+
+from rlx.reproduce.jobs import Training
+from rlx.reproduce.table import Cell, Scale, Table
+
+DISCOUNTS = {"DQN": 0.99, "LogDQN": 0.96}
+LEARNING_RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
+# Not among the seeds of the comparison itself.
+FIRST_SEED = 1000
+
+
+def jobs(scale: Scale) -> Sequence[Training]:
+    """A training for each game, method and step size."""
+    steps, games = scale.options["steps"], scale.options["games"]
+    return [
+        Training(
+            named(game, method, rate), words(method, game, DISCOUNTS[method], rate, steps, scale.seeds, FIRST_SEED)
+        )
+        for game in games
+        for method in METHODS
+        for rate in LEARNING_RATES
+    ]
+
+
+def cells(scale: Scale, folders: Mapping[str, Path]) -> Sequence[Cell]:
+    """Greedy return in the last three tenths of training."""
+    return [
+        Cell(
+            {"game": game, "method": method, "discount": DISCOUNTS[method], "step size": rate},
+            "return in the last three tenths",
+            late_returns(folder_for(folders, game, method, rate), 0.3),
+        )
+        for game in scale.options["games"]
+        for method in METHODS
+        for rate in LEARNING_RATES
+    ]
+
+
+TABLE = Table(
+    title="Adam's step size for LogDQN and DQN on MinAtar: the search behind logq/minatar",
+    paper=PAPER,
+    source="no published numbers: the paper has Atari",
+    scales={
+        "small": Scale(
+            2, "100,000 steps", "11 min on 2 cores", {"steps": 100_000, "games": ("Breakout", "SpaceInvaders")}
+        ),
+        "paper": Scale(
+            3,
+            "1,000,000 steps",
+            "GPU; not measured",
+            {
+                "steps": 1_000_000,
+                "games": ("Asterix", "Breakout", "Freeway", "Seaquest", "SpaceInvaders"),
+            },
+        ),
+    },
+    jobs=jobs,
+    cells=cells,
+    statistic="mean",
+    notes="The best mean of each game and method goes into `STEP_SIZES` of logq/minatar.",
+)
