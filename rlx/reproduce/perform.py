@@ -18,6 +18,9 @@ from rlx.reproduce.jobs import Job, folder_of
 from rlx.runner.interrupt import interruptible
 from rlx.types import ConfigurationError
 
+# Before this much is done, compiling is most of what the time was spent on.
+_TELLING_SHARE = 0.01
+
 
 def perform(title: str, jobs: Sequence[Job], parent: Path, terminal: Terminal | None = None) -> Mapping[str, Path]:
     """Run what is not finished yet, each job in its folder below ``parent``.
@@ -109,7 +112,7 @@ class _Progress:
     def _timing(self) -> list[str]:
         """Time elapsed and left; what was done earlier counts with the time it took then."""
         elapsed, share = monotonic() - self._start, self._share()
-        left = (self._spent + elapsed) * (1.0 - share) / share if share > 0.0 else None
+        left = (self._spent + elapsed) * (1.0 - share) / share if share >= _TELLING_SHARE else None
         return [
             f"{duration(elapsed)} elapsed",
             *([f"{duration(left)} left"] if left is not None and share < 1.0 else []),
