@@ -75,7 +75,7 @@ def test_what_is_there_already_tells_how_long_the_rest_takes(clock, tmp_path):
 
 def test_time_left_waits_until_the_share_says_something(clock, tmp_path):
     first = lines([Job("one", 1.0, clock), Job("many", 199.0, clock)], tmp_path).splitlines()[1]
-    assert first == "0 %, run 2 of 2, many, 0:10 elapsed"
+    assert first == "0 %, run 1 of 2, one, 0:10 elapsed"
 
 
 def test_a_terminal_is_redrawn(clock, tmp_path):
