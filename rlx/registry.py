@@ -8,6 +8,7 @@ from rlx.types import ConfigurationError, suggest
 _AGENTS = {
     "dqn": "rlx.agents.dqn:DQN",
     "logq": "rlx.agents.logq:LogDQN",
+    "masked_ppo": "rlx.agents.masked_ppo:MaskedPPO",
     "ppo": "rlx.agents.ppo:PPO",
 }
 

@@ -125,7 +125,7 @@ class Transition:
     """One step of experience; a rollout carries leading axes ``[T, N]``.
 
     ``next_obs`` and ``next_action_mask`` belong to the state reached *before* any reset; ``extras`` is whatever
-    the agent's ``act`` returned beside the action.
+    the agent's ``act`` returned beside the action, and ``info`` the task's counters and feedback of that step.
     """
 
     obs: jax.Array
@@ -137,6 +137,7 @@ class Transition:
     action_mask: jax.Array | None
     next_action_mask: jax.Array | None
     extras: dict[str, Any]
+    info: dict[str, Any] = struct.field(default_factory=dict)
 
 
 @struct.dataclass

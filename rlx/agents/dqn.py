@@ -115,8 +115,9 @@ class DQN:
 
     def update(self, state: DQNState, rollout: Transition, key: Key, clock: Clock) -> tuple[DQNState, Metrics]:
         """Store the rollout; once warm, descend on minibatches of the replay."""
+        stored = dataclasses.replace(rollout, info={})
         written = clock.iterations * self.rollout_length
-        state = dataclasses.replace(state, replay=ring.add(state.replay, rollout, written))
+        state = dataclasses.replace(state, replay=ring.add(state.replay, stored, written))
         count = written + self.rollout_length
         # At least one whole n-step window must lie in the replay.
         steps = clock.env_steps + self.rollout_length * self.num_envs

@@ -186,13 +186,13 @@ class LogDQN:
         return optimisers.rmsprop(decay=0.95, eps=1e-5, initial_scale=1.0, centered=True)
 
     def stored(self, transition: Transition) -> Transition:
-        """What the replay keeps: the reward of each channel, ``[..., 2]``, in place of the reward."""
+        """What the replay keeps: the reward of each channel, ``[..., 2]``, in place of the reward, and no ``info``."""
         reward = jnp.clip(transition.reward, -self.max_reward, self.max_reward)
         reward = jnp.stack(log_mapping.split_reward(reward), axis=-1)
         terminated = transition.terminated
         if self.truncation_is_terminal:
             terminated = terminated | transition.truncated
-        return dataclasses.replace(transition, reward=reward, terminated=terminated)
+        return dataclasses.replace(transition, reward=reward, terminated=terminated, info={})
 
     def log_values(self, params: PyTree, obs: jax.Array) -> jax.Array:
         """``ln q+`` and ``ln q-`` of every action, ``[..., A, 2]``."""

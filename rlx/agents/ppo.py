@@ -93,12 +93,7 @@ class PPO:
         Raises:
             ConfigurationError: if the batch cannot be cut into equal minibatches.
         """
-        batch_size = self.num_envs * self.rollout_length
-        if batch_size % self.num_minibatches:
-            raise ConfigurationError(
-                f"num_envs * rollout_length = {batch_size} cannot be cut into num_minibatches = "
-                f"{self.num_minibatches} equal parts; choose a divisor of {batch_size}"
-            )
+        check_minibatches(self.num_envs * self.rollout_length, self.num_minibatches)
         actor_key, critic_key = jax.random.split(key)
         obs = jnp.zeros(self.spec.obs_shape)
         params = {"actor": self.actor.init(actor_key, obs), "critic": self.critic.init(critic_key, obs)}
@@ -133,7 +128,7 @@ class PPO:
         statistics = state.statistics
         if statistics is not None:
             statistics = running_statistics.update(statistics, rollout.obs)
-        return PPOState(params=params, opt_state=opt_state, statistics=statistics), metrics
+        return PPOState(params=params, opt_state=opt_state, statistics=statistics), mean_metrics(metrics)
 
     def policy(self, state: PPOState, timestep: Timestep, key: Key, mode: Mode) -> jax.Array:
         """The most likely action, or a sampled one."""
@@ -157,7 +152,7 @@ class PPO:
 
     def normalise(self, state: PPOState, obs: jax.Array) -> jax.Array:
         """Observations as the networks see them."""
-        return obs if state.statistics is None else running_statistics.normalise(state.statistics, obs)
+        return normalised(state.statistics, obs)
 
     def distribution(self, state: PPOState, timestep: Timestep) -> Distribution:
         """The policy at ``timestep``."""
@@ -169,15 +164,7 @@ class PPO:
         obs = self.normalise(state, rollout.obs)
         value = self.critic.apply(state.params["critic"], obs)
         next_value = self.critic.apply(state.params["critic"], self.normalise(state, rollout.next_obs))
-        advantage = jax.vmap(returns.lambda_advantages, in_axes=(1, 1, 1, 1, 1, None, None), out_axes=1)(
-            rollout.reward,
-            value,
-            next_value,
-            rollout.terminated,
-            rollout.truncated,
-            self.discount,
-            self.trace_decay,
-        )
+        advantage = lambda_advantages(rollout, value, next_value, self.discount, self.trace_decay)
         batch = Batch(
             obs=obs,
             action=rollout.action,
@@ -187,7 +174,7 @@ class PPO:
             advantage=advantage,
             value_target=advantage + value,
         )
-        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
+        return flattened(batch)
 
     def loss(self, params: PyTree, batch: Batch) -> tuple[jax.Array, Metrics]:
         """Clipped surrogate, value loss and entropy bonus of one minibatch (PPO, eq. 9)."""
@@ -198,26 +185,30 @@ class PPO:
         advantage = standardise(batch.advantage) if self.normalise_advantages else batch.advantage
 
         log_ratio = policy.log_prob(batch.action) - batch.log_prob
-        surrogate = jax.vmap(policy_loss.clipped_surrogate, in_axes=(0, 0, None))(
-            log_ratio, advantage, self.clip_epsilon
-        ).mean()
-        if self.clip_value_loss:
-            value_losses = jax.vmap(policy_loss.clipped_value_loss, in_axes=(0, 0, 0, None))(
-                value, batch.value, batch.value_target, self.clip_epsilon
-            )
-        else:
-            value_losses = 0.5 * jnp.square(value - batch.value_target)
+        surrogate = mean_surrogate(log_ratio, advantage, self.clip_epsilon)
+        value_loss = mean_value_loss(value, batch, self.clip_epsilon if self.clip_value_loss else None)
         entropy = policy.entropy().mean()
-        loss = surrogate + self.value_coefficient * value_losses.mean() - self.entropy_coefficient * entropy
-        metrics = {
-            "loss": loss,
-            "policy_loss": surrogate,
-            "value_loss": value_losses.mean(),
-            "entropy": entropy,
-            "approx_kl": policy_loss.approx_kl(log_ratio).mean(),
-            "clip_fraction": (jnp.abs(jnp.expm1(log_ratio)) > self.clip_epsilon).mean(),
-        }
-        return loss, metrics
+        loss = surrogate + self.value_coefficient * value_loss - self.entropy_coefficient * entropy
+        metrics = {"loss": loss, "policy_loss": surrogate, "value_loss": value_loss, "entropy": entropy}
+        return loss, metrics | ratio_metrics(log_ratio, self.clip_epsilon)
+
+
+def check_minibatches(batch_size: int, num_minibatches: int) -> None:
+    """Refuse a batch that cannot be cut into equal minibatches.
+
+    Raises:
+        ConfigurationError: if it cannot.
+    """
+    if batch_size % num_minibatches:
+        raise ConfigurationError(
+            f"num_envs * rollout_length = {batch_size} cannot be cut into num_minibatches = "
+            f"{num_minibatches} equal parts; choose a divisor of {batch_size}"
+        )
+
+
+def normalised(statistics: RunningStatistics | None, obs: jax.Array) -> jax.Array:
+    """Observations standardised by ``statistics``, if there are any."""
+    return obs if statistics is None else running_statistics.normalise(statistics, obs)
 
 
 def action_distribution(spec: EnvSpec, outputs: Any, action_mask: jax.Array | None) -> Distribution:
@@ -231,9 +222,51 @@ def action_distribution(spec: EnvSpec, outputs: Any, action_mask: jax.Array | No
             return Normal(*outputs)
 
 
+def lambda_advantages(
+    rollout: Transition,
+    value: jax.Array,
+    next_value: jax.Array,
+    discount: float | jax.Array,
+    trace_decay: float | jax.Array,
+) -> jax.Array:
+    """Generalised advantages ``[T, N]`` of a rollout, from the values of its states and of those they led to."""
+    return jax.vmap(returns.lambda_advantages, in_axes=(1, 1, 1, 1, 1, None, None), out_axes=1)(
+        rollout.reward, value, next_value, rollout.terminated, rollout.truncated, discount, trace_decay
+    )
+
+
+def flattened(batch: Batch) -> Batch:
+    """``batch`` with one leading axis ``[T * N]`` in place of ``[T, N]``."""
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
+
+
 def standardise(x: jax.Array) -> jax.Array:
     """``x`` shifted and scaled to mean 0 and standard deviation 1."""
     return (x - x.mean()) / (x.std() + 1e-8)
+
+
+def mean_surrogate(log_ratio: jax.Array, advantage: jax.Array, clip_epsilon: float | jax.Array) -> jax.Array:
+    """The clipped surrogate, averaged over a minibatch ``[B]``."""
+    losses = jax.vmap(policy_loss.clipped_surrogate, in_axes=(0, 0, None))(log_ratio, advantage, clip_epsilon)
+    return losses.mean()
+
+
+def mean_value_loss(value: jax.Array, batch: Batch, clip_epsilon: float | jax.Array | None) -> jax.Array:
+    """Half the squared error of values ``[B]``, averaged; held near the old values unless ``clip_epsilon`` is None."""
+    if clip_epsilon is None:
+        return (0.5 * jnp.square(value - batch.value_target)).mean()
+    losses = jax.vmap(policy_loss.clipped_value_loss, in_axes=(0, 0, 0, None))(
+        value, batch.value, batch.value_target, clip_epsilon
+    )
+    return losses.mean()
+
+
+def ratio_metrics(log_ratio: jax.Array, clip_epsilon: float | jax.Array) -> Metrics:
+    """How far the policy has moved from the one that collected the data: ``approx_kl`` and ``clip_fraction``."""
+    return {
+        "approx_kl": policy_loss.approx_kl(log_ratio).mean(),
+        "clip_fraction": (jnp.abs(jnp.expm1(log_ratio)) > clip_epsilon).mean(),
+    }
 
 
 def minibatch_epochs(
@@ -253,7 +286,7 @@ def minibatch_epochs(
     new in each epoch, so each epoch visits each row once without sorting or copying the batch.
 
     Returns:
-        The parameters, the optimiser's state, and the metrics averaged over all updates.
+        The parameters, the optimiser's state, and the metrics of each update, ``[num_epochs * num_minibatches]``.
     """
     size = jax.tree.leaves(batch)[0].shape[0]
     minibatch_size = size // num_minibatches
@@ -269,5 +302,10 @@ def minibatch_epochs(
 
     order = (jnp.repeat(epoch_keys, num_minibatches), jnp.tile(starts, num_epochs))
     (params, opt_state), metrics = jax.lax.scan(step, (params, opt_state), order)
-    metrics = jax.tree.map(jnp.mean, metrics)
-    return params, opt_state, metrics | {"updates": jnp.float32(num_epochs * num_minibatches)}
+    return params, opt_state, metrics
+
+
+def mean_metrics(metrics: Metrics) -> Metrics:
+    """Metrics ``[updates]`` of the updates of one learning event as the loop takes them: averaged, and their number."""
+    updates = jax.tree.leaves(metrics)[0].shape[0]
+    return jax.tree.map(jnp.mean, metrics) | {"updates": jnp.float32(updates)}

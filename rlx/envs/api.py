@@ -6,7 +6,8 @@ A task of one's own is a ``gymnax.environments.environment.Environment`` with ``
 * *Factored actions*: ``action_space(params)`` returns ``rlx.types.MultiDiscrete(nvec)``, and ``step_env``
   gets int32 vectors. (``rlx.types.Discrete`` and ``rlx.types.Box`` are understood as well.)
 * *Invalid actions*: a method ``action_mask(state, params)`` returns bool ``[A]``, or ``[sum(nvec)]`` for
-  factored actions, component after component: True where valid. At least one (of each component) must be.
+  factored actions, component after component: True where valid. If none is (of a component),
+  any choice must be harmless: agents take one and learn nothing from it.
 """
 
 import dataclasses

@@ -5,14 +5,14 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from rlx.networks.initialisers import Initialiser
+from rlx.networks.initialisers import Initialiser, zeros
 
 
-def dense(size: int, kernel_init: Initialiser) -> nn.Dense:
-    """A dense layer of ``size`` outputs, its bias zero at the start, in the form that suits the backend."""
+def dense(size: int, kernel_init: Initialiser, bias_init: Initialiser = zeros) -> nn.Dense:
+    """A dense layer of ``size`` outputs in the form that suits the backend."""
     if jax.default_backend() != "cpu":
-        return nn.Dense(size, kernel_init=kernel_init)
-    return nn.Dense(size, kernel_init=kernel_init, dot_general=_dot_general)
+        return nn.Dense(size, kernel_init=kernel_init, bias_init=bias_init)
+    return nn.Dense(size, kernel_init=kernel_init, bias_init=bias_init, dot_general=_dot_general)
 
 
 def _dot_general(x: jax.Array, kernel: jax.Array, dimension_numbers: Any, precision: Any = None) -> jax.Array:

@@ -40,7 +40,17 @@ def glorot_uniform() -> Initialiser:
 def fan_in_uniform() -> Initialiser:
     """Uniform in ``±1 / sqrt(fan_in)``, the default of PyTorch's linear and convolutional layers.
 
-    For kernels only: PyTorch draws biases from the same interval, but a bias initialiser sees only the bias's
-    shape and not the layer's fan-in, so networks here start with zero biases.
+    For kernels: a bias initialiser sees only the bias's shape and not the layer's fan-in; a layer that draws its
+    biases from the same interval, as PyTorch's do, has to say which (`symmetric_uniform`).
     """
     return jax.nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+
+@functools.cache
+def symmetric_uniform(bound: float) -> Initialiser:
+    """Uniform in ``±bound``."""
+
+    def init(key: Key, shape: Sequence[int], dtype: Any = jnp.float32, out_sharding: Any = None) -> jax.Array:
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init

@@ -22,8 +22,9 @@ class Categorical:
     """A choice among ``A`` actions, of which a mask may forbid some.
 
     A forbidden action has probability exactly 0 and its logit gradient exactly 0; its ``log_prob`` is a huge
-    negative number, not an infinity. Where the mask forbids every action, the distribution is the one that
-    always chooses action 0: its ``log_prob`` and the entropy are 0, and so are all gradients.
+    negative number, not an infinity. Where the mask forbids every action there is nothing to choose: all are
+    drawn with equal probability, ``mode`` is action 0, and ``log_prob``, entropy, divergence and all gradients
+    are exactly 0 (Huang and Ontañón 2022 meet this where a task asks nothing of a component).
 
     Attributes:
         logits: float [..., A], unnormalised log-probabilities.
@@ -35,8 +36,10 @@ class Categorical:
 
     @property
     def log_probs(self) -> jax.Array:
-        """Log-probabilities float [..., A] of all actions."""
-        return jax.nn.log_softmax(self._masked_logits())
+        """Log-probabilities float [..., A] of all actions; 0 where none is valid."""
+        log_probs = jax.nn.log_softmax(self._masked_logits())
+        # Not left to rounding, which gives 0 or -log(A) by the size of the constant that masks and by the precision.
+        return log_probs if self.mask is None else jnp.where(self.mask.any(-1, keepdims=True), log_probs, 0.0)
 
     def quantile(self, level: jax.Array) -> jax.Array:
         """The inverse distribution function, by which ``sample`` draws.
@@ -59,7 +62,7 @@ class Categorical:
         return self.quantile(jax.random.uniform(key, self.logits.shape[:-1]))
 
     def mode(self) -> jax.Array:
-        """The likeliest valid action, int32 [...]; the first of equals."""
+        """The likeliest valid action, int32 [...]; the first of equals, and action 0 where none is valid."""
         return jnp.argmax(self._masked_logits(), -1).astype(jnp.int32)
 
     def log_prob(self, action: jax.Array) -> jax.Array:
@@ -74,14 +77,13 @@ class Categorical:
     def kl(self, other: "Categorical") -> jax.Array:
         """Divergence [...] of ``other`` from this one; huge where ``other`` forbids what this one allows."""
         log_probs = self.log_probs
-        return _expectation(jnp.exp(log_probs), log_probs - other.log_probs)
+        divergence = _expectation(jnp.exp(log_probs), log_probs - other.log_probs)
+        return divergence if self.mask is None else jnp.where(self.mask.any(-1), divergence, 0.0)
 
     def _masked_logits(self) -> jax.Array:
         if self.mask is None:
             return self.logits
-        first = jnp.arange(self.logits.shape[-1]) == 0
-        valid = self.mask | (first & ~self.mask.any(-1, keepdims=True))
-        return jnp.where(valid, self.logits, jnp.finfo(self.logits.dtype).min)
+        return jnp.where(self.mask, self.logits, jnp.finfo(self.logits.dtype).min)
 
 
 @struct.dataclass
@@ -95,7 +97,8 @@ class FactoredCategorical:
         logits: float [..., sum(nvec)], component after component.
         nvec: number of choices of each component.
         mask: bool [..., sum(nvec)], True where a choice is valid; ``None`` where all are. A component without
-            a valid choice takes choice 0 and adds nothing to ``log_prob`` and ``entropy``.
+            a valid choice draws any of its choices and adds nothing to ``log_prob``, entropy, divergence and
+            gradients.
     """
 
     logits: jax.Array
@@ -109,7 +112,7 @@ class FactoredCategorical:
         return jnp.concatenate(draws, -1)
 
     def mode(self) -> jax.Array:
-        """The likeliest valid choice of each component, int32 [..., D]."""
+        """The likeliest valid choice of each component, int32 [..., D]; choice 0 where none is valid."""
         return jnp.concatenate([run.mode() for run in self._runs()], -1)
 
     def component_log_prob(self, action: jax.Array) -> jax.Array:

@@ -96,6 +96,21 @@ def rmsprop(
     return _optimiser(max_grad_norm, scale(decay, eps, initial_scale, eps_inside_root))
 
 
+def separately(optimiser: Optimiser) -> Optimiser:
+    """``optimiser`` for each top-level entry of the parameters alone, so that each has a gradient norm of its own."""
+
+    def init(params: PyTree) -> PyTree:
+        return {name: optimiser.init(part) for name, part in params.items()}
+
+    def step(grads: PyTree, opt_state: PyTree, params: PyTree, learning_rate: Scalar) -> tuple[PyTree, PyTree]:
+        stepped = {
+            name: optimiser.step(grads[name], opt_state[name], part, learning_rate) for name, part in params.items()
+        }
+        return {name: new for name, (new, _) in stepped.items()}, {name: state for name, (_, state) in stepped.items()}
+
+    return Optimiser(init, step)
+
+
 def linear_schedule(initial: Scalar, final: Scalar, progress: Scalar) -> jax.Array:
     """Go from ``initial`` to ``final`` in a straight line, and stay there.
 

@@ -110,6 +110,6 @@ def _accumulate(
     reward, terminated, truncated = take(Ring((data.reward, data.terminated, data.truncated)), rows, env[:, None])
     ends = terminated | truncated | (steps == n - 1)
     last = jnp.argmax(ends, axis=1)
-    weights = jnp.where(steps <= last[:, None], discount**steps, 0.0)
-    weights = weights.reshape(weights.shape + (1,) * (reward.ndim - 2))
-    return (weights * reward).sum(axis=1), last + 1
+    inside = (steps <= last[:, None]).reshape(*rows.shape, *(1,) * (reward.ndim - 2))
+    weights = (discount**steps).reshape(n, *(1,) * (reward.ndim - 2))
+    return jnp.where(inside, weights * reward, 0.0).sum(axis=1), last + 1

@@ -6,7 +6,7 @@ from rlx.types import Discrete, EnvSpec, MultiDiscrete, Transition
 
 
 def example_transition(spec: EnvSpec) -> Transition:
-    """One transition of zeros without leading axes and without extras."""
+    """One transition of zeros without leading axes, and without extras and ``info``."""
     obs = jnp.zeros(spec.obs_shape, spec.obs_dtype)
     real, flag = jnp.zeros(()), jnp.zeros((), bool)
     action = jnp.zeros(spec.action_shape, spec.action_dtype)

@@ -79,6 +79,7 @@ def collect(
             action_mask=timestep.action_mask,
             next_action_mask=following.final_action_mask,
             extras=extras,
+            info=following.info,
         )
         return (env_state, following, statistics.after(timestep, following)), transition
 

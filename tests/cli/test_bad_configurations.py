@@ -13,7 +13,7 @@ REFUSED = {
     # Agents and environments.
     "agent unknown": ("agent=pop", "unknown agent 'pop'", "did you mean 'ppo'"),
     "agent in capitals": ("agent=PPO", "unknown agent 'PPO'", "did you mean 'ppo'"),
-    "agent empty": ("agent=", "unknown agent ''", "agents: dqn, logq, ppo"),
+    "agent empty": ("agent=", "unknown agent ''", "agents: dqn, logq, masked_ppo, masked_ppo_paper, ppo"),
     "agents, two": ("agent=ppo,dqn", "gives several values", "num_seeds=N"),
     "agent by its inner name": ("agent.name=dqn", "agent.name is no key", "agent=NAME"),
     "environment without family": ("env=halfcheetah", "unknown environment 'halfcheetah'", "'brax/halfcheetah'"),
@@ -27,7 +27,9 @@ REFUSED = {
         "agent=dqn env=gymnax/Pendulum-v1", "dqn needs a discrete action space", "add env.discretise=3"
     ),
     "dqn on factored actions": (
-        "agent=dqn env=brax/reacher env.discretise=3", "has a factored one", "agents that can act there: ppo"
+        "agent=dqn env=brax/reacher env.discretise=3",
+        "has a factored one",
+        "agents that can act there: masked_ppo, ppo",
     ),
     "sticky actions under a mask": (
         "env=rlx/probe-masked env.sticky_actions=0.25", "its action mask forbids", "leave it out"
@@ -39,7 +41,7 @@ REFUSED = {
     "key without its group": ("learning_rate=1e-3", "unknown key learning_rate", "'agent.learning_rate'"),
     "key of Hydra": ("hydra.verbose=true", "unknown key hydra.verbose", "--help"),
     "agent key misspelt": ("agent.learning_rat=1e-3", "unknown key agent.learning_rat", "'agent.learning_rate'"),
-    "agent key of another": ("agent=dqn agent.num_epochs=2", "belongs to ppo, not to dqn", "leave it out"),
+    "agent key of another": ("agent=dqn agent.beta_reg=0.2", "belongs to logq, not to dqn", "leave it out"),
     "agent key that is none": ("agent.spec=3", "unknown key agent.spec", "ppo has: num_envs"),
     "agent key below a list": ("agent.hidden_sizes.0=3", "unknown key agent.hidden_sizes.0", "'agent.hidden_sizes'"),
     "environment key misspelt": ("env.max_episode_step=9", "unknown key env.max_episode_step", "env.max_episode_steps"),

@@ -109,6 +109,31 @@ class Neighbours(Guarded):
         return jnp.where(state.obs[0] > 0.05, jnp.array([False, False, True]), jnp.array([True, True, False]))
 
 
+class GuardedFactors(probes.Probe):
+    """One step, components of 2 and 3 choices; the observation is 0 or 1, and a forbidden choice makes the return NaN.
+
+    At 0 choice 2 of the second component is forbidden, and choice 1 of either component pays 1. At 1 choice 0 of the
+    second is forbidden and its choice 1 pays 1; the first has no valid choice, and none of them matters.
+    """
+
+    def first(self, key):
+        return jax.random.bernoulli(key, 0.5, (1,)).astype(jnp.float32)
+
+    def outcome(self, state, action):
+        there = state.obs[0] > 0.5
+        forbidden = action[1] == jnp.where(there, 0, 2)
+        reward = (action[1] == 1) + jnp.where(there, 0.0, action[0] == 1)
+        return jnp.where(forbidden, jnp.nan, reward), jnp.ones((), bool), state.obs
+
+    def action_mask(self, state, params):
+        there = state.obs[0] > 0.5
+        masks = jnp.array([[True, True, True, True, False], [False, False, False, True, True]])
+        return masks[there.astype(int)]
+
+    def action_space(self, params):
+        return MultiDiscrete((2, 3))
+
+
 class Group(Environment):
     """The probe that ``params``, an int32 scalar, counts among ``members``."""
 
@@ -216,6 +241,14 @@ GROUPS = {
             exactly(2),
         )
     },
+    "masked-factored": {
+        "masked-factored": Known(
+            GuardedFactors(),
+            {0: 2, 1: 1},
+            exactly(1, 2),
+            valid={0: (True, True, True, True, False), 1: (False, False, False, True, True)},
+        )
+    },
     "continuous": CONTINUOUS,
     # Of the five values from -1 to 1 in a dimension, the best is always one.
     "discretised": CONTINUOUS,
@@ -224,7 +257,7 @@ GROUPS = {
 
 def groups_for(accepts):
     """Names of the groups that an agent of these action spaces can act in."""
-    names = {Discrete: ["discrete", "masked"], MultiDiscrete: ["factored"], Box: ["continuous"]}
+    names = {Discrete: ["discrete", "masked"], MultiDiscrete: ["factored", "masked-factored"], Box: ["continuous"]}
     chosen = [group for space in accepts for group in names[space]]
     return chosen if {Discrete, Box} & set(accepts) else [*chosen, "discretised"]
 

@@ -12,6 +12,7 @@ from cases import small_agent
 from probe_groups import DISCOUNT, GROUPS, group_env, groups_for, task
 
 from rlx import build, registry
+from rlx.agents.ppo import normalised
 from rlx.runner import loop, population
 from rlx.runner.evaluate import acting_part, evaluate
 from rlx.types import Clock
@@ -45,7 +46,8 @@ OWN: dict[str, dict[str, Any]] = {
         "beta_reg_final": 0.1,
     },
 }
-ITERATIONS = {"ppo": 250, "dqn": 3_000, "logq": 3_000}
+OWN["masked_ppo"] = OWN["ppo"]
+ITERATIONS = {"ppo": 250, "masked_ppo": 250, "dqn": 3_000, "logq": 3_000}
 DEFAULT_ITERATIONS = 1_500
 
 
@@ -57,6 +59,9 @@ def best_value(agent, state, obs, mask):
 
 # An agent's value of observations [B, 1] with masks [B, A] or None; without an entry only its actions are tested.
 VALUES = {
+    "masked_ppo": lambda agent, state, obs, mask: agent.critic.apply(
+        state.params["critic"], normalised(state.statistics, obs)
+    ),
     "ppo": lambda agent, state, obs, mask: agent.critic.apply(state.params["critic"], agent.normalise(state, obs)),
     "dqn": lambda agent, state, obs, mask: jnp.max(
         agent.network.apply(state.params, obs), axis=-1, where=mask, initial=-jnp.inf

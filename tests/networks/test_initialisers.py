@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from rlx.networks.initialisers import fan_in_uniform, glorot_uniform, orthogonal, zeros
+from rlx.networks.initialisers import fan_in_uniform, glorot_uniform, orthogonal, symmetric_uniform, zeros
 
 KEY = jax.random.key(0)
 
@@ -27,6 +27,7 @@ def test_orthogonal_sees_a_convolution_kernel_as_a_matrix():
         (fan_in_uniform(), (25, 400), 0.2),
         (fan_in_uniform(), (5, 5, 4, 100), 0.1),
         (glorot_uniform(), (200, 400), 0.1),
+        (symmetric_uniform(0.3), (10_000,), 0.3),
     ],
 )
 def test_uniform_initialisers_fill_their_interval(initialiser, shape, bound):

@@ -116,23 +116,50 @@ def test_confident_logits_keep_entropy_and_gradient_finite():
     np.testing.assert_array_equal(gradient, np.zeros(3))
 
 
-def test_no_valid_action_means_action_zero_for_certain():
+@pytest.mark.parametrize("other_mask", [None, np.zeros(3, bool)])
+def test_no_valid_action_counts_for_nothing(other_mask):
     def quantities(logits):
         distribution = Categorical(logits, jnp.zeros(3, bool))
-        action = distribution.sample(KEY)
-        return distribution.log_prob(action), distribution.entropy(), action, distribution.mode()
+        divergence = distribution.kl(Categorical(2.0 * logits, other_mask))
+        return jnp.stack([*map(distribution.log_prob, jnp.arange(3)), distribution.entropy(), divergence])
 
     logits = jnp.array([1.0, 5.0, 3.0])
-    assert [float(x) for x in quantities(logits)] == [0.0, 0.0, 0.0, 0.0]
-    gradient = jax.grad(lambda x: sum(quantities(x)[:2]))(logits)
-    np.testing.assert_array_equal(gradient, np.zeros(3))
+    np.testing.assert_array_equal(quantities(logits), np.zeros(5))
+    np.testing.assert_array_equal(jax.jacobian(quantities)(logits), np.zeros((5, 3)))
+    assert Categorical(logits, jnp.zeros(3, bool)).mode() == 0
+
+
+def test_no_valid_action_means_that_all_are_drawn_alike():
+    distribution = Categorical(jnp.array([1.0, 500.0, -3.0]), jnp.zeros(3, bool))
+    levels = [0.0, 0.33, 0.34, 0.66, 0.67, 0.99]
+    assert [int(distribution.quantile(jnp.float32(level))) for level in levels] == [0, 0, 1, 1, 2, 2]
+
+
+def test_one_valid_action_is_certain_and_has_no_gradient():
+    def quantities(logits):
+        distribution = Categorical(logits, jnp.array([False, True, False]))
+        return jnp.stack([distribution.log_prob(jnp.array(1)), distribution.entropy()])
+
+    logits = jnp.array([3.0, -7.0, 2.0])
+    np.testing.assert_array_equal(quantities(logits), [0.0, 0.0])
+    np.testing.assert_array_equal(jax.jacobian(quantities)(logits), np.zeros((2, 3)))
+
+
+def test_masked_logits_of_the_paper():
+    """Four equal logits, the third forbidden (Huang and Ontañón 2022, section 3)."""
+    logits, mask = jnp.ones(4), jnp.array([True, True, False, True])
+    np.testing.assert_allclose(jnp.exp(Categorical(logits, mask).log_probs), [1 / 3, 1 / 3, 0, 1 / 3], rtol=1e-6)
+    np.testing.assert_allclose(Categorical(logits, mask).entropy(), 1.098612, rtol=1e-6)
+    for valid, expected in ((None, [0.75, -0.25, -0.25, -0.25]), (mask, [2 / 3, -1 / 3, 0, -1 / 3])):
+        gradient = jax.grad(lambda x, valid=valid: Categorical(x, valid).log_prob(jnp.array(0)))(logits)
+        np.testing.assert_allclose(gradient, expected, rtol=1e-6)
 
 
 def components(row, mask):
     """The parts of one row of the factored logits, each with its own probabilities."""
     cuts = np.cumsum(NVEC)[:-1]
     parts = zip(np.split(FACTORED_LOGITS[row], cuts), np.split(mask[row], cuts), strict=True)
-    return [softmax(logits, valid) if valid.any() else np.eye(len(valid))[0] for logits, valid in parts]
+    return [softmax(logits, valid) if valid.any() else None for logits, valid in parts]
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -142,14 +169,14 @@ def test_factored_categorical_against_its_components(masked):
     actions = np.array([[1, 1, 2, 0], [1, 0, 1, 0]])
     for row in range(2):
         probs = components(row, mask)
-        log_probs = [np.log(p[a]) for p, a in zip(probs, actions[row], strict=True)]
-        entropies = [stats.entropy(p) for p in probs]
+        log_probs = [0.0 if p is None else np.log(p[a]) for p, a in zip(probs, actions[row], strict=True)]
+        entropies = [0.0 if p is None else stats.entropy(p) for p in probs]
         component_log_prob = distribution.component_log_prob(actions)[row]
         np.testing.assert_allclose(component_log_prob, log_probs, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(distribution.component_entropy()[row], entropies, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(distribution.log_prob(actions)[row], sum(log_probs), rtol=1e-5)
         np.testing.assert_allclose(distribution.entropy()[row], sum(entropies), rtol=1e-5)
-        np.testing.assert_array_equal(distribution.mode()[row], [p.argmax() for p in probs])
+        np.testing.assert_array_equal(distribution.mode()[row], [0 if p is None else p.argmax() for p in probs])
     flipped = distribution.replace(logits=-distribution.logits)
     np.testing.assert_allclose(distribution.kl(distribution), np.zeros(2), atol=1e-6)
     assert (distribution.kl(flipped) > 0.1).all()
@@ -164,6 +191,7 @@ def test_factored_frequencies():
     for row in range(2):
         for i, probs in enumerate(components(row, FACTORED_MASK)):
             counts = np.bincount(actions[:, row, i], minlength=NVEC[i])
+            probs = np.full(NVEC[i], 1 / NVEC[i]) if probs is None else probs
             assert (counts[probs == 0] == 0).all()
             if (probs > 0).sum() > 1:
                 assert stats.chisquare(counts[probs > 0], draws * probs[probs > 0]).pvalue > 1e-3

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlx.ops.optimisers import adam, adamw, linear_schedule, rmsprop, sgd
+from rlx.ops.optimisers import adam, adamw, linear_schedule, rmsprop, separately, sgd
 
 RATES = [0.1, 0.05, 0.2]
 
@@ -122,3 +122,20 @@ def test_linear_schedule():
     values = [float(linear_schedule(0.3, 0.1, progress)) for progress in (0.0, 0.25, 1.0, 2.0)]
     np.testing.assert_allclose(values, [0.3, 0.25, 0.1, 0.1], rtol=1e-6)
     assert linear_schedule(0.3, 0.1, jnp.float32(1.0)) == jnp.float32(0.1)
+
+
+def test_separate_optimisers_clip_by_separate_norms():
+    params = {"actor": jnp.zeros(2), "critic": {"kernel": jnp.zeros(1)}}
+    grads = {"actor": jnp.array([3.0, 4.0]), "critic": {"kernel": jnp.array([0.5])}}
+    optimiser = separately(sgd(max_grad_norm=1.0))
+    stepped, _ = optimiser.step(grads, optimiser.init(params), params, 1.0)
+    np.testing.assert_allclose(stepped["actor"], [-0.6, -0.8], rtol=1e-6)
+    np.testing.assert_allclose(stepped["critic"]["kernel"], [-0.5], rtol=1e-6)
+
+
+def test_separate_optimisers_keep_separate_states():
+    params, gradients = {"a": tree(1), "b": tree(2)}, [{"a": tree(3), "b": tree(4)}] * 3
+    together = run(separately(adam(max_grad_norm=0.1)), params, gradients)
+    for name in params:
+        alone = run(adam(max_grad_norm=0.1), params[name], [grads[name] for grads in gradients])
+        jax.tree.map(np.testing.assert_array_equal, together[name], alone)

@@ -5,6 +5,7 @@ from stub import Stub, StubState
 
 import rlx
 from rlx.envs import vector
+from rlx.envs.probes import Truncated
 from rlx.runner.collect import EpisodeStatistics, collect
 from rlx.types import Clock, Timestep
 
@@ -93,3 +94,22 @@ def test_truncation_is_told_from_termination():
     )
     assert np.flatnonzero(rollout.truncated[:, 0]).tolist() == [4, 9]
     assert not rollout.terminated.any()
+
+
+class Reporting(Truncated):
+    """Reports the steps taken in the episode, the last one included."""
+
+    def step_env(self, key, state, action, params):
+        obs, state, reward, terminated, _ = super().step_env(key, state, action, params)
+        return obs, state, reward, terminated, {"taken": state.time}
+
+
+def test_what_the_task_reports_travels_with_its_step():
+    env = rlx.make_env(Reporting())
+    agent = Stub(env.spec, num_envs=2, rollout_length=7)
+    env_state, first = vector.reset(env, jax.random.key(0), 2)
+    state = StubState(params=jnp.zeros(3), memory=jnp.zeros(2))
+    *_, rollout = collect(
+        agent, env, state, env_state, first, EpisodeStatistics.zeros(2), jax.random.key(1), Clock.start(100)
+    )
+    assert rollout.info["taken"].T.tolist() == [[1, 2, 3, 4, 5, 1, 2]] * 2

@@ -1,0 +1,93 @@
+"""What the masking tables share: regimes, their trainings, and the numbers that the paper asks of each."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from rlx.report.runs import Run, learning_curves, read_run
+from rlx.reproduce.jobs import Training
+from rlx.reproduce.table import Scale
+
+PAPER = "Huang and Ontañón, FLAIRS 2022, https://arxiv.org/abs/2006.14171"
+MAPS = ("4x4", "10x10", "16x16", "24x24")
+# Every budget has the learning rate of the paper's, and times are shares of it.
+HORIZON = 500_000
+STEPS_PER_UPDATE, STEPS_PER_EPISODE, RECENT = 2048, 200, 10
+REMOVED = "masking removed"
+REGIMES = {
+    "masking": ("agent.regime=masking", "agent.mask_evaluation=false", "eval_episodes=10"),
+    "naive": ("agent.regime=naive", "eval_episodes=1"),
+    **{
+        f"penalty {penalty}": ("agent.regime=penalty", f"agent.invalid_penalty={penalty}", "eval_episodes=1")
+        for penalty in ("0", "-0.01", "-0.1", "-1")
+    },
+}
+# Expected cost of a training, relative to 10x10.
+_COSTS = {"4x4": 0.4, "10x10": 1.0, "16x16": 3.0, "24x24": 3.0}
+
+
+def training(map_name: str, regime: str, scale: Scale) -> Training:
+    """All seeds of a regime on a map; a row is logged for every update."""
+    steps = scale.options["steps"]
+    words = (
+        "agent=masked_ppo_paper",
+        f"env=rlx/microrts-{map_name}",
+        *REGIMES[regime],
+        f"total_steps={steps}",
+        f"num_evaluations={-(-steps // STEPS_PER_UPDATE)}",
+        "eval_mode=sample",
+        "seed=1",
+        f"num_seeds={scale.seeds}",
+        "num_checkpoints=5",
+        "tensorboard=false",
+    )
+    return Training(f"{map_name}-{regime.replace(' ', '_')}", words, _COSTS[map_name])
+
+
+def run_of(folders: Mapping[str, Path], map_name: str, regime: str) -> Run:
+    """What the training of a regime on a map left behind."""
+    return read_run(folders[f"{map_name}-{regime.replace(' ', '_')}"])
+
+
+def curve(run: Run, key: str) -> tuple[np.ndarray, np.ndarray]:
+    """Steps ``[updates]`` and one metric after every update, ``[seeds, updates]``."""
+    steps, values = learning_curves(run, key)
+    return steps[steps > 0], values[:, steps > 0]
+
+
+def scores(run: Run) -> dict[str, np.ndarray]:
+    """The paper's numbers of a training, each ``[seeds]``, and some over a part of it."""
+    last = lambda key: curve(run, key)[1][:, -1]  # noqa: E731
+    divergence = np.abs(curve(run, "update/last_approx_kl")[1])
+    return {
+        "return": last("update/recent_return"),
+        "solved": share_of_horizon(last("update/solved_at")),
+        "first reward": share_of_horizon(last("update/first_success_at")),
+        **{f"invalid {sort}": STEPS_PER_EPISODE * last(f"update/invalid_{sort}") for sort in ("null", "busy", "owner")},
+        "avoidable": sum(STEPS_PER_EPISODE * last_largest(run, sort) for sort in ("null", "owner")),
+        "early KL": divergence[:, :25].mean(axis=1),
+        "KL": divergence.mean(axis=1),
+        "return from 50k": mean_return(run, 50_000),
+    }
+
+
+def last_largest(run: Run, sort: str) -> np.ndarray:
+    """Most of the avoidable invalid commands of a sort, a step, in any update."""
+    return curve(run, f"update/avoidable_{sort}")[1].max(axis=1)
+
+
+def share_of_horizon(steps: np.ndarray) -> np.ndarray:
+    """Environment steps in percent of the paper's budget; what never happened counts as 100."""
+    return np.where(steps > 0, 100.0 * steps / HORIZON, 100.0)
+
+
+def mean_return(run: Run, first: int) -> np.ndarray:
+    """Mean training return after ``first`` steps, or of the last update of a shorter training."""
+    steps, values = curve(run, "training/return_mean")
+    return values[:, steps > min(first, steps[-2] if len(steps) > 1 else 0)].mean(axis=1)
+
+
+def returns_without_mask(run: Run) -> np.ndarray:
+    """Mean of the last 10 evaluations of 10 episodes, ``[seeds]``."""
+    return curve(run, "evaluation/return_mean")[1][:, -RECENT:].mean(axis=1)

@@ -1,0 +1,298 @@
+"""PPO with invalid action masking: Huang and Ontañón 2022, "A Closer Look at Invalid Action Masking".
+
+A task may forbid choices of a discrete action, or of components of a factored one. ``regime`` says what is made of its
+masks, as the paper compares it:
+
+* ``masking``: the policy is the softmax over the valid choices only, when it acts and when it learns.
+* ``naive``: it acts by that policy, but learns as if it had acted by the unmasked one.
+* ``penalty``: masks are ignored; the reward loses ``-invalid_penalty`` for each counter ``invalid_*`` of the task's
+  ``info``. Logged returns leave that out.
+
+Everything else is PPO's, stage by stage. ``configs/agent/masked_ppo_paper.yaml`` states the options with which the
+paper's released code ran; docs/masked_ppo.md tells them apart.
+"""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import chex
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax import struct
+
+from rlx.agents import ppo
+from rlx.agents.ppo import Batch
+from rlx.networks import running_statistics
+from rlx.networks.conv import ConvLayer, ConvNetwork
+from rlx.networks.heads import PolicyNetwork, ValueNetwork
+from rlx.networks.running_statistics import RunningStatistics
+from rlx.ops import episode_record, invalid_actions, optimisers
+from rlx.ops.distributions import FactoredCategorical
+from rlx.ops.episode_record import EpisodeRecord
+from rlx.ops.optimisers import Optimiser
+from rlx.types import (
+    Clock,
+    ConfigurationError,
+    Discrete,
+    EnvSpec,
+    Key,
+    Metrics,
+    Mode,
+    MultiDiscrete,
+    PyTree,
+    Timestep,
+    Transition,
+    hyper,
+)
+
+# The paper's networks (its table 5) by the shape of a microRTS observation, each with a dense layer of 128 on top.
+MAP_TRUNKS = {
+    (4, 4, 27): (ConvLayer(16, 2),),
+    (10, 10, 27): (ConvLayer(16, 3), ConvLayer(32, 3)),
+    (16, 16, 27): (ConvLayer(16, 3), ConvLayer(32, 3)),
+    (24, 24, 27): (ConvLayer(16, 3, pool=2), ConvLayer(32, 2, pool=2)),
+}
+
+
+@struct.dataclass
+class MaskedPPOState:
+    """PPO's state, and what is known of the training episodes."""
+
+    params: PyTree
+    opt_state: PyTree
+    statistics: RunningStatistics | None
+    episodes: EpisodeRecord
+
+
+@struct.dataclass
+class MaskedPPO:
+    """PPO for discrete and factored actions with invalid choices, in the regimes of Huang and Ontañón."""
+
+    accepts: ClassVar[tuple[type, ...]] = (Discrete, MultiDiscrete)
+
+    spec: EnvSpec = struct.field(pytree_node=False)
+    regime: str = hyper(
+        "masking", "what is made of the task's masks", choices=("masking", "naive", "penalty"), static=True
+    )
+    invalid_penalty: float = hyper(
+        0.0, "regime=penalty: added to the reward for each counter of an invalid action", within="(-inf, 0]"
+    )
+    mask_evaluation: bool = hyper(True, "evaluate with masks; false: 'masking removed'", static=True)
+    num_envs: int = hyper(64, "parallel environments of one member", within="[1, inf)", static=True)
+    rollout_length: int = hyper(64, "steps of each environment in one learning event", within="[1, inf)", static=True)
+    num_epochs: int = hyper(4, "passes over the batch", within="[1, inf)", static=True)
+    num_minibatches: int = hyper(16, "minibatches a pass", within="[1, inf)", static=True)
+    learning_rate: float = hyper(1e-3, "Adam's step size", within="(0, inf)")
+    anneal: bool = hyper(True, "lower the learning rate linearly to 0", static=True)
+    anneal_steps: int = hyper(
+        0, "environment steps over which it is lowered; 0: total_steps", within="[0, inf)", static=True
+    )
+    anneal_ahead: bool = hyper(False, "lower it by the steps after the rollout, not before", static=True)
+    adam_epsilon: float = hyper(1e-5, "added to the root in Adam's denominator", within="(0, inf)")
+    discount: float = hyper(0.99, "discount of one step", within="[0, 1]")
+    trace_decay: float = hyper(0.95, "lambda of the generalised advantages", within="[0, 1]")
+    truncation_is_terminal: bool = hyper(False, "do not bootstrap at time limits, as the released code", static=True)
+    clip_epsilon: float = hyper(0.2, "clip range of the probability ratio", within="(0, inf)")
+    ratio: str = hyper(
+        "joint",
+        "the ratio that is clipped: of all components together or of each",
+        choices=("joint", "component"),
+        static=True,
+    )
+    clip_value_loss: bool = hyper(False, "clip the change of the value as that of the policy", static=True)
+    value_coefficient: float = hyper(0.5, "weight of the value loss", within="[0, inf)")
+    entropy_coefficient: float = hyper(0.01, "weight of the entropy term", within="[0, inf)")
+    entropy: str = hyper(
+        "exact",
+        "exact: entropy is a bonus; taken: the released code's, -p log p of the actions taken, and a cost",
+        choices=("exact", "taken"),
+        static=True,
+    )
+    max_grad_norm: float = hyper(0.5, "largest global norm of a gradient", within="(0, inf)")
+    separate_clips: bool = hyper(False, "clip the gradients of actor and critic each by their own norm", static=True)
+    advantages: str = hyper("minibatch", "where they are standardised", choices=("minibatch", "batch"), static=True)
+    normalise_observations: bool = hyper(True, "standardise observations by their running statistics", static=True)
+    hidden_sizes: tuple[int, ...] = hyper(
+        (64, 64), "hidden units where the observation is no map of the paper's", within="[1, inf)", static=True
+    )
+    activation: str = hyper("tanh", "of those hidden layers", choices=("tanh", "relu", "swish"), static=True)
+    solved_return: float = hyper(
+        40.0, "mean return of 10 training episodes at which `solved_at` is logged", within="(-inf, inf)"
+    )
+
+    def init(self, key: Key) -> MaskedPPOState:
+        """Return a new agent's state.
+
+        Raises:
+            ConfigurationError: if the batch cannot be cut into equal minibatches.
+        """
+        ppo.check_minibatches(self.num_envs * self.rollout_length, self.num_minibatches)
+        actor_key, critic_key = jax.random.split(key)
+        obs = jnp.zeros(self.spec.obs_shape)
+        params = {"actor": self.actor.init(actor_key, obs), "critic": self.critic.init(critic_key, obs)}
+        return MaskedPPOState(
+            params=params,
+            opt_state=self.optimiser.init(params),
+            statistics=running_statistics.init(self.spec.obs_shape) if self.normalise_observations else None,
+            episodes=episode_record.init(self.num_envs),
+        )
+
+    def act(
+        self, state: MaskedPPOState, timestep: Timestep, key: Key, clock: Clock
+    ) -> tuple[jax.Array, dict[str, Any]]:
+        """Sample actions; the log-probabilities ``[N, D]`` of their components travel with the transitions."""
+        logits = self.actor.apply(state.params["actor"], ppo.normalised(state.statistics, timestep.obs))
+        action = self.policy_of(logits, self.acting_mask(timestep)).sample(key)
+        log_prob = self.policy_of(logits, self.learning_mask(timestep)).component_log_prob(action)
+        return action.reshape(-1, *self.spec.action_shape), {"log_prob": log_prob}
+
+    def update(
+        self, state: MaskedPPOState, rollout: Transition, key: Key, clock: Clock
+    ) -> tuple[MaskedPPOState, Metrics]:
+        """Run the epochs of the surrogate on one rollout, then take its observations into the statistics."""
+        ended = rollout.terminated | rollout.truncated
+        episodes = episode_record.update(state.episodes, rollout.reward, ended, clock.env_steps, self.solved_return)
+        batch = self.make_batch(state, rollout)
+        params, opt_state, updates = ppo.minibatch_epochs(
+            self.loss,
+            self.optimiser,
+            self.learning_rate * self.annealing(clock),
+            state.params,
+            state.opt_state,
+            batch,
+            key,
+            self.num_epochs,
+            self.num_minibatches,
+        )
+        statistics = state.statistics
+        if statistics is not None:
+            statistics = running_statistics.update(statistics, rollout.obs)
+        metrics = ppo.mean_metrics(updates) | {
+            "last_approx_kl": updates["log_prob_drop"][-1],
+            "recent_return": episodes.recent_mean,
+            "first_success_at": episodes.first_success.astype(jnp.float32),
+            "solved_at": episodes.solved.astype(jnp.float32),
+            **invalid_actions.rates(rollout.info, rollout.action_mask, self.nvec),
+        }
+        return MaskedPPOState(params, opt_state, statistics, episodes), metrics
+
+    def policy(self, state: MaskedPPOState, timestep: Timestep, key: Key, mode: Mode) -> jax.Array:
+        """The most likely action, or a sampled one, with the mask unless it was removed."""
+        logits = self.actor.apply(state.params["actor"], ppo.normalised(state.statistics, timestep.obs))
+        policy = self.policy_of(logits, self.acting_mask(timestep) if self.mask_evaluation else None)
+        action = policy.mode() if mode == "greedy" else policy.sample(key)
+        return action.reshape(-1, *self.spec.action_shape)
+
+    @property
+    def nvec(self) -> tuple[int, ...]:
+        """Number of choices of each component; a discrete action has one component."""
+        space = self.spec.action_space
+        return space.nvec if isinstance(space, MultiDiscrete) else (space.n,)  # type: ignore[union-attr]
+
+    @property
+    def actor(self) -> nn.Module:
+        """Observations to logits ``[..., sum(nvec)]``."""
+        if self.spec.obs_shape in MAP_TRUNKS:
+            return ConvNetwork(MAP_TRUNKS[self.spec.obs_shape], (128,), sum(self.nvec))
+        return PolicyNetwork(self.spec.action_space, self.hidden_sizes, self.activation, self.spec.obs_shape)
+
+    @property
+    def critic(self) -> nn.Module:
+        """Observations to values ``[...]``."""
+        if self.spec.obs_shape in MAP_TRUNKS:
+            return ConvNetwork(MAP_TRUNKS[self.spec.obs_shape], (128,), None)
+        return ValueNetwork(self.hidden_sizes, self.activation, self.spec.obs_shape)
+
+    @property
+    def optimiser(self) -> Optimiser:
+        """Adam behind a clip of the gradient norm, of both networks together or of each."""
+        adam = optimisers.adam(max_grad_norm=self.max_grad_norm, eps=self.adam_epsilon)
+        return optimisers.separately(adam) if self.separate_clips else adam
+
+    def annealing(self, clock: Clock) -> jax.Array:
+        """The share of the learning rate that is left."""
+        if not self.anneal:
+            return jnp.ones(())
+        steps = clock.env_steps + (self.num_envs * self.rollout_length if self.anneal_ahead else 0)
+        horizon = self.anneal_steps or clock.total_steps
+        return 1.0 - jnp.minimum(steps.astype(jnp.float32) / horizon, 1.0)
+
+    def acting_mask(self, step: Timestep | Transition) -> jax.Array | None:
+        """The mask of the policy that acts in training."""
+        return None if self.regime == "penalty" else step.action_mask
+
+    def learning_mask(self, step: Timestep | Transition) -> jax.Array | None:
+        """The mask of the policy whose probabilities are learned from."""
+        return step.action_mask if self.regime == "masking" else None
+
+    def policy_of(self, logits: jax.Array, mask: jax.Array | None) -> FactoredCategorical:
+        """The policy of those logits: a softmax over the valid choices of each component (paper, section 3)."""
+        return FactoredCategorical(logits, self.nvec, mask)
+
+    def make_batch(self, state: MaskedPPOState, rollout: Transition) -> Batch:
+        """PPO's batch of a rollout ``[T, N]``, flattened to ``[T * N]``, after the penalty."""
+        rollout = dataclasses.replace(rollout, reward=self.penalised_reward(rollout))
+        if self.truncation_is_terminal:
+            ended = rollout.terminated | rollout.truncated
+            rollout = dataclasses.replace(rollout, terminated=ended, truncated=jnp.zeros_like(ended))
+        obs = ppo.normalised(state.statistics, rollout.obs)
+        value = self.critic.apply(state.params["critic"], obs)
+        next_value = self.critic.apply(state.params["critic"], ppo.normalised(state.statistics, rollout.next_obs))
+        advantage = ppo.lambda_advantages(rollout, value, next_value, self.discount, self.trace_decay)
+        whole = self.advantages == "batch"
+        batch = Batch(
+            obs=obs,
+            action=rollout.action.reshape(*rollout.reward.shape, len(self.nvec)),
+            action_mask=self.learning_mask(rollout),
+            log_prob=rollout.extras["log_prob"],
+            value=value,
+            advantage=(advantage - advantage.mean()) / (advantage.std(ddof=1) + 1e-10) if whole else advantage,
+            value_target=advantage + value,
+        )
+        return ppo.flattened(batch)
+
+    def penalised_reward(self, rollout: Transition) -> jax.Array:
+        """What is learned from.
+
+        Raises:
+            ConfigurationError: if there should be a penalty, but the task counts no invalid actions.
+        """
+        if self.regime != "penalty":
+            return rollout.reward
+        counters = invalid_actions.counters(rollout.info)
+        if not counters:
+            raise ConfigurationError(
+                f"regime=penalty needs counters of invalid actions, but {self.spec.name} reports none; "
+                "let its info have invalid_... entries, or choose another regime"
+            )
+        return rollout.reward + self.invalid_penalty * sum(counters.values())
+
+    def loss(self, params: PyTree, batch: Batch) -> tuple[jax.Array, Metrics]:
+        """Clipped surrogate, value loss and entropy term of one minibatch ``[B]``."""
+        chex.assert_rank([batch.action, batch.log_prob, batch.advantage, batch.value_target], [2, 2, 1, 1])
+        policy = self.policy_of(self.actor.apply(params["actor"], batch.obs), batch.action_mask)
+        value = self.critic.apply(params["critic"], batch.obs)
+        advantage = ppo.standardise(batch.advantage) if self.advantages == "minibatch" else batch.advantage
+
+        log_prob = policy.component_log_prob(batch.action)
+        log_ratio = log_prob - batch.log_prob
+        ratios = log_ratio.sum(-1, keepdims=True) if self.ratio == "joint" else log_ratio
+        surrogate = jax.vmap(ppo.mean_surrogate, (1, None, None))(ratios, advantage, self.clip_epsilon).mean()
+        value_loss = ppo.mean_value_loss(value, batch, self.clip_epsilon if self.clip_value_loss else None)
+        entropy = self.entropy_of(policy, log_prob)
+        sign = -1.0 if self.entropy == "exact" else 1.0
+        loss = surrogate + self.value_coefficient * value_loss + sign * self.entropy_coefficient * entropy
+        metrics = {
+            "loss": loss,
+            "policy_loss": surrogate,
+            "value_loss": value_loss,
+            "entropy": entropy,
+            "log_prob_drop": -log_ratio.mean(),
+        }
+        return loss, metrics | ppo.ratio_metrics(ratios, self.clip_epsilon)
+
+    def entropy_of(self, policy: FactoredCategorical, log_prob: jax.Array) -> jax.Array:
+        """Mean entropy of a minibatch: like the ratio of all components together, or of one in the mean."""
+        each = policy.component_entropy() if self.entropy == "exact" else -jnp.exp(log_prob) * log_prob
+        return (each.sum(-1) if self.ratio == "joint" else each).mean()

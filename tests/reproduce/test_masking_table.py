@@ -1,0 +1,103 @@
+"""The table of invalid action masking, from run folders with numbers made up by hand."""
+
+import json
+
+import numpy as np
+import pytest
+from papers.masking import table2
+from papers.masking._regimes import curve, mean_return, run_of, scores, share_of_horizon
+
+from rlx.reproduce import chunks
+from rlx.reproduce.table import Cells, Scale
+
+SCALE = Scale(2, "4 updates", "", {**table2.TABLE.scales["small"].options, "steps": 4 * 30_000})
+STEPS = [0, 30_000, 60_000, 90_000, 120_000]
+
+
+def write_run(folder, training, removed, divergence, owner=0.0, solved=0.0):
+    """A run of two seeds; the second one's training returns are 1 lower, and it succeeds and solves later."""
+    folder.mkdir()
+    (folder / "config.yaml").write_text("agent: {}\n")
+    (folder / "metadata.json").write_text("{}")
+    rows = []
+    for index, step in enumerate(STEPS):
+        for seed in range(2):
+            row = {"step": step, "member": seed, "evaluation/return_mean": removed + index}
+            if step:
+                row |= {
+                    "training/return_mean": training[index - 1] - seed,
+                    "update/recent_return": training[index - 1] - seed,
+                    "update/solved_at": solved * (1 + seed) if index > 1 else 0.0,
+                    "update/first_success_at": 400.0 * (1 + seed),
+                    "update/last_approx_kl": divergence * (-1) ** index,
+                    **{f"update/invalid_{sort}": 0.25 * owner for sort in ("null", "busy")},
+                    "update/invalid_owner": owner,
+                    "update/avoidable_null": 0.0,
+                    "update/avoidable_owner": owner if index == 2 else 0.0,
+                }
+            rows.append(row)
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.fixture
+def folders(tmp_path):
+    found = {job.name: tmp_path / job.name for job in table2.TABLE.jobs(SCALE)}
+    for name, folder in found.items():
+        if name == "speed":
+            folder.mkdir()
+            chunks.write_outputs(folder, 0, {m: np.full(3, 300_000.0) for m in table2.MAPS})
+            chunks.write_state(folder, np.zeros(()), chunks.Position(1, 1, 0.0))
+        elif "masking" in name:
+            write_run(folder, [5, 30, 40, 40], removed=10.0, divergence=0.01, solved=50_000.0)
+        elif "naive" in name:
+            write_run(folder, [2, 20, 30, 40], removed=0.0, divergence=0.03)
+        else:
+            write_run(folder, [0, 1, 1, 2], removed=0.0, divergence=0.01, owner=0.5)
+    return found
+
+
+def test_the_papers_numbers_of_a_run(folders):
+    found = scores(run_of(folders, "10x10", "masking"))
+    assert found["return"].tolist() == [40, 39]
+    assert found["solved"].tolist() == [10, 20]
+    assert found["first reward"].tolist() == [0.08, 0.16]
+    np.testing.assert_allclose(found["early KL"], [0.01, 0.01])
+    np.testing.assert_allclose(found["return from 50k"], [110 / 3, 107 / 3])
+    found = scores(run_of(folders, "10x10", "penalty 0"))
+    assert found["invalid owner"].tolist() == [100, 100]
+    assert found["invalid null"].tolist() == [25, 25]
+    assert found["avoidable"].tolist() == [100, 100]
+    assert found["solved"].tolist() == [100, 100]
+
+
+def test_helpers(folders):
+    assert share_of_horizon(np.array([0, 5_000, 500_000])).tolist() == [100, 1, 100]
+    run = run_of(folders, "10x10", "masking")
+    assert mean_return(run, 90_000).tolist() == [40, 39]
+    assert curve(run, "update/recent_return")[0].tolist() == STEPS[1:]
+
+
+def test_cells_and_claims(folders):
+    cells = Cells(tuple(table2.cells(SCALE, folders)), "mean")
+    assert cells.one(map="10x10", regime="masking removed").scores.tolist() == [12.5, 12.5]
+    assert cells.one(map="10x10", regime="naive", metric="early KL").published == 0.072
+    assert cells.one(map="10x10", regime="naive", metric="return").published is None
+    claims = [claim for claim in table2.TABLE.claims if "small" in claim.scales]
+    assert [claim.check(cells).holds for claim in claims] == [True] * 5
+    assert claims[2].check(cells).measured == "naive 0.0300, masking 0.0100, ratio 3.0"
+    # With the runs of naive and masking exchanged, and penalties for masking, they do not hold.
+    folders["10x10-masking"], folders["10x10-naive"] = folders["10x10-penalty_0"], folders["10x10-masking"]
+    folders["10x10-penalty_0"] = folders["10x10-naive"]
+    cells = Cells(tuple(table2.cells(SCALE, folders)), "mean")
+    assert [claim.check(cells).holds for claim in claims[:4]] == [False] * 4
+
+
+def test_every_published_number_has_a_cell(folders):
+    options = {**SCALE.options, "steps": 500_000}
+    cells = table2.cells(Scale(2, "", "", options), folders)
+    named = {(cell.setting["map"], cell.setting["regime"], cell.metric) for cell in cells}
+    wanted = {
+        key for key in table2.published() if key[0] in options["maps"] and key[1] not in ("penalty -0.1", "penalty -1")
+    }
+    assert wanted <= named
+    assert len(wanted) > 30
