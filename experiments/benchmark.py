@@ -44,6 +44,7 @@ class Settings:
     peers: bool = hyper(True, "measure the peers, where they are installed, beside rlx")
     quick: bool = hyper(False, "a tenth of the work a repetition, to see that all runs")
     breakdown: bool = hyper(False, "also say what share of an iteration of PPO each part takes")
+    environments: bool = hyper(False, "also say how fast microRTS is by itself")
     folder: str = hyper("results/benchmark", "where benchmark.md and .csv are written")
 
 
@@ -155,6 +156,12 @@ def benchmark(words: list[str]) -> None:
 
         text, parts = breakdown(PPO_64X64, settings.repetitions, iterations=4 if settings.quick else 40)
         publish(folder / "breakdown", "What limits PPO", f"{machine()}. {text}", parts)
+    if settings.environments:
+        import environment_speed
+
+        text = f"{machine()}; load before the start {load:.1f}. {environment_speed.DESCRIPTION}"
+        speeds = environment_speed.table(settings.repetitions, settings.quick)
+        publish(folder / "environments", "microRTS by itself", text, speeds)
 
 
 def chosen_systems(case: Case, peers: bool) -> list[str]:

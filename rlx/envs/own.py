@@ -4,7 +4,7 @@ from typing import Any
 
 import gymnax
 
-from rlx.envs import chain, probes
+from rlx.envs import chain, linear_quadratic, microrts, probes
 from rlx.envs.family import Built, build_registered, unknown_task
 from rlx.types import PyTree
 
@@ -14,6 +14,11 @@ _TASKS = {
     "mirrored-chain": chain.MirroredChain,
     "gap-chain": chain.GapChain,
     "corridor": chain.Corridor,
+    "linear-quadratic": linear_quadratic.LinearQuadratic,
+    "microrts-4x4": microrts.MicroRTS4x4,
+    "microrts-10x10": microrts.MicroRTS10x10,
+    "microrts-16x16": microrts.MicroRTS16x16,
+    "microrts-24x24": microrts.MicroRTS24x24,
     "probe-constant": probes.Constant,
     "probe-observation": probes.Observation,
     "probe-delayed": probes.Delayed,

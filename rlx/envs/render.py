@@ -1,4 +1,4 @@
-"""Pictures of one episode: Brax's interactive viewer as HTML, and GIFs of every other task."""
+"""Pictures of one episode: Brax's interactive viewer as HTML, and GIFs of every other task; microRTS also as PNGs."""
 
 import colorsys
 from collections.abc import Callable, Iterator
@@ -11,8 +11,10 @@ import numpy as np
 from gymnax.environments.environment import Environment
 from PIL import Image, ImageDraw, ImageFont
 
+from rlx.envs import microrts_picture
 from rlx.envs.api import Env
 from rlx.envs.brax import BraxTask
+from rlx.envs.microrts import MicroRTS
 from rlx.envs.sticky import Sticky
 from rlx.types import ConfigurationError, PyTree
 
@@ -43,7 +45,7 @@ def render_html(env: Env, states: PyTree, path: str | Path) -> None:
 def render_gif(env: Env, states: PyTree, rewards: Any, path: str | Path) -> None:
     """Write an episode as a GIF whose title counts steps and return.
 
-    Classic control and the mazes are drawn; any other task shows its observation: an image as it is, with one
+    Classic control, microRTS and the mazes are drawn; any other task shows its observation: an image as it is, with one
     colour a channel, a vector as bars.
 
     Args:
@@ -56,6 +58,18 @@ def render_gif(env: Env, states: PyTree, rewards: Any, path: str | Path) -> None
     pictures = _pictures(env, _bare_states(env, states))
     frames = [_titled(*frame) for frame in zip(pictures, range(len(returns)), returns, strict=True)]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=_MILLISECONDS, loop=0)
+
+
+def render_png(env: Env, state: PyTree, path: str | Path, pixels: int = 960) -> None:
+    """Write one state of microRTS as a picture of ``pixels`` x ``pixels``.
+
+    Raises:
+        ConfigurationError: if this is another environment.
+    """
+    task = _bare_task(env)
+    if not isinstance(task, MicroRTS):
+        raise ConfigurationError(f"{env.name} is not microRTS; use render_gif")
+    microrts_picture.draw(jax.device_get(state), task.game_map.side, pixels).save(path)
 
 
 class Canvas:
@@ -158,6 +172,8 @@ def _pictures(env: Env, stacked: PyTree) -> Iterator[Image.Image]:
     task = _bare_task(env)
     if task.name in _DRAWN:
         yield from (_DRAWN[task.name](state, env.params) for state in _unstack(stacked))
+    elif isinstance(task, MicroRTS):
+        yield from (microrts_picture.draw(state, task.game_map.side, _SIDE) for state in _unstack(stacked))
     elif hasattr(task, "occupied_map"):
         yield from (_maze(np.asarray(task.occupied_map), state) for state in _unstack(stacked))
     else:
