@@ -87,7 +87,7 @@ def figures(cells: Cells, folders: Mapping[str, Path]) -> "Mapping[str, Figure]"
     """Return against discount, and learning curves at every discount; a plot for each game."""
     games = games_of(cells)
     against, against_axes = new_figure(1, len(games), width=4.2 * len(games))
-    learning, learning_axes = new_figure(len(games), len(DISCOUNTS), width=11, height=2.8 * len(games))
+    learning, learning_axes = new_figure(len(games), len(DISCOUNTS), width=14, height=2.9 * len(games))
     for row, game in enumerate(games):
         axes = against_axes[0, row]
         for method, colour in zip(METHODS, COLOURS, strict=False):
