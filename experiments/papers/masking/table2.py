@@ -119,7 +119,7 @@ def fortyfold(cells: Cells) -> Outcome:
 
 def masking_scales(cells: Cells) -> Outcome:
     """Masking solves all maps in a small part of the budget."""
-    ends, solved = ([cells.one(map=m, regime="masking", metric=name).scores for m in MAPS] for name in _SCALING)
+    ends, solved = ([cells.one(map=m, regime="masking", metric=name).scores for m in MAPS] for name in SCALING)
     means = [float(np.mean(shares)) for shares in solved]
     holds = min(end.min() for end in ends) >= 38 and max(means) <= 30
     return Outcome(bool(holds), f"solved at {_listed(means)} % of the steps")
@@ -170,7 +170,7 @@ def _listed(values: Sequence[float] | np.ndarray) -> str:
     return ", ".join(f"{value:.1f}" for value in values)
 
 
-_SCALING = ("return", "solved")
+SCALING = ("return", "solved")
 SMALL_REGIMES = ("masking", "naive", "penalty 0", "penalty -0.01")
 ALL_REGIMES = (*SMALL_REGIMES, "penalty -0.1", "penalty -1")
 
