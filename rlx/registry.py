@@ -16,6 +16,7 @@ _AGENTS = {
 _FAMILIES = {
     "brax": "rlx.envs.brax",
     "gymnax": "rlx.envs.gymnax",
+    "jumanji": "rlx.envs.jumanji",
     "rlx": "rlx.envs.own",
 }
 

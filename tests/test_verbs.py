@@ -127,6 +127,13 @@ def test_options_in_numpy_types_are_written_as_plain_numbers(tmp_path, monkeypat
     assert rlx.make_env(**config["env"]).params.gravity == 12.0
 
 
+def test_an_option_that_no_file_can_hold_is_refused_and_nothing_written(tmp_path):
+    config = {"agent": {"name": "ppo"}, "env": {"name": "jumanji/Maze-v0", "generator": object()}, "run": {}}
+    with pytest.raises(rlx.ConfigurationError, match=r"env\.generator is a object, which a run folder cannot keep"):
+        run_folder.create(str(tmp_path / "run"), config)
+    assert not (tmp_path / "run").exists()
+
+
 def test_runs_of_the_same_second_do_not_share_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("time.strftime", lambda format: "now")

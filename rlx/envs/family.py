@@ -89,7 +89,7 @@ def refusals(name: str, options: dict[str, Any]) -> Iterator[None]:
         yield
     except ConfigurationError:
         raise
-    except (TypeError, ValueError, ArithmeticError, AttributeError, AssertionError) as error:
+    except (TypeError, ValueError, ArithmeticError, AttributeError, AssertionError, LookupError) as error:
         if not options:
             raise
         given = ", ".join(f"{key}={value!r}" for key, value in options.items())

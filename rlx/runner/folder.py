@@ -25,8 +25,10 @@ def create(run_dir: str | None, config: dict[str, Any]) -> Path:
     """Make a run's folder, ``run_dir`` or a new one below ``runs/``, with ``config.yaml`` and ``metadata.json``.
 
     Raises:
-        ConfigurationError: if it holds a run already, so that nothing is overwritten, or it cannot be written.
+        ConfigurationError: if it holds a run already, so that nothing is overwritten, or it cannot be written, or the
+            configuration holds what YAML cannot.
     """
+    text = _as_yaml(config)
     try:
         path = (
             _new_path(config["agent"]["name"], config["env"]["name"]) if run_dir is None else Path(run_dir).expanduser()
@@ -34,12 +36,25 @@ def create(run_dir: str | None, config: dict[str, Any]) -> Path:
         _refuse_used(path)
         path.mkdir(parents=True, exist_ok=True)
         write_atomically(path / "metadata.json", json.dumps(metadata(), indent=2) + "\n")
-        write_atomically(path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+        write_atomically(path / "config.yaml", text)
     except OSError as error:
         raise ConfigurationError(
             f"cannot write the run folder {run_dir or 'below runs/'} ({error.strerror}); choose another run_dir"
         ) from error
     return path
+
+
+def _as_yaml(config: dict[str, Any]) -> str:
+    for part, values in config.items():
+        for name, value in values.items():
+            try:
+                yaml.safe_dump(value)
+            except yaml.YAMLError as error:
+                raise ConfigurationError(
+                    f"{part}.{name} is a {type(value).__name__}, which a run folder cannot keep; give plain values, or "
+                    "register the task under a name of its own"
+                ) from error
+    return yaml.safe_dump(config, sort_keys=False)
 
 
 def read_config(path: Path) -> dict[str, Any]:
