@@ -21,10 +21,9 @@ from rlx.ops.optimisers import Optimiser
 from rlx.replay import n_step, ring, sampling
 from rlx.replay.n_step import NStepBatch
 from rlx.replay.ring import Ring
-from rlx.replay.transitions import example_transition
+from rlx.replay.transitions import example_transition, replay_of
 from rlx.types import (
     Clock,
-    ConfigurationError,
     Discrete,
     EnvSpec,
     Key,
@@ -91,18 +90,14 @@ class DQN:
         Raises:
             ConfigurationError: if the replay is too small for one event or one n-step window.
         """
-        rows = self.replay_size // self.num_envs
-        if rows < max(self.n_step, self.rollout_length):
-            raise ConfigurationError(
-                f"replay_size = {self.replay_size} holds {rows} rows of num_envs = {self.num_envs}, fewer than "
-                f"n_step = {self.n_step} or rollout_length = {self.rollout_length}; make it larger"
-            )
+        example = example_transition(self.spec)
+        replay = replay_of(example, self.replay_size, self.num_envs, self.rollout_length, self.n_step)
         params = self.network.init(key, jnp.zeros(self.spec.obs_shape))
         return DQNState(
             params=params,
             target_params=jax.tree.map(jnp.copy, params),
             opt_state=self.gradient_step.init(params),
-            replay=ring.init(example_transition(self.spec), rows - rows % self.rollout_length, self.num_envs),
+            replay=replay,
         )
 
     def act(self, state: DQNState, timestep: Timestep, key: Key, clock: Clock) -> tuple[jax.Array, dict[str, Any]]:

@@ -1,8 +1,32 @@
-"""What a replay of an environment's transitions is shaped by."""
+"""The replay of an agent that stores an environment's transitions."""
 
 import jax.numpy as jnp
 
-from rlx.types import Discrete, EnvSpec, MultiDiscrete, Transition
+from rlx.replay import ring
+from rlx.replay.ring import Ring
+from rlx.types import ConfigurationError, Discrete, EnvSpec, MultiDiscrete, Transition
+
+
+def replay_of(example: Transition, replay_size: int, num_envs: int, rollout_length: int, n_step: int) -> Ring:
+    """An empty replay of up to ``replay_size`` transitions like ``example``, in whole rollouts.
+
+    Args:
+        example: one transition without leading axes.
+        replay_size: transitions to hold.
+        num_envs: parallel environments.
+        rollout_length: rows that are written at a time.
+        n_step: rows of a window.
+
+    Raises:
+        ConfigurationError: if it is too small for one rollout or one window.
+    """
+    rows = replay_size // num_envs
+    if rows < max(n_step, rollout_length):
+        raise ConfigurationError(
+            f"replay_size = {replay_size} holds {rows} rows of num_envs = {num_envs}, fewer than n_step = {n_step} or "
+            f"rollout_length = {rollout_length}; make it larger"
+        )
+    return ring.init(example, rows - rows % rollout_length, num_envs)
 
 
 def example_transition(spec: EnvSpec) -> Transition:
