@@ -4,36 +4,18 @@ Brax's own training wrappers are left out: they restart every episode from one c
 limit for a termination.
 """
 
-import contextlib
-import io
-import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import mujoco
 from gymnax.environments import spaces
 from gymnax.environments.environment import Environment, EnvParams
 
 from rlx.envs.family import Built, constructor_options, unknown_option, unknown_task
+from rlx.envs.quiet import quiet
 from rlx.types import ConfigurationError, Key, PyTree, suggest
 
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence import and maintenance notices, and MuJoCo's warnings with the log file they leave."""
-    handler = mujoco.get_mju_user_warning()
-    mujoco.set_mju_user_warning(lambda message: None)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        mujoco.set_mju_user_warning(handler)
-
-
-with _quiet():
+with quiet():
     from brax import envs as brax_envs
     from brax.io import html
 
@@ -123,7 +105,7 @@ def make(name: str, params: PyTree | None = None, *, backend: str = "spring", **
     if backend not in BACKENDS:
         hint = suggest(backend, BACKENDS)
         raise ConfigurationError(f"{full_name}: unknown backend {backend!r}{hint}; there are {', '.join(BACKENDS)}")
-    with _quiet():
+    with quiet():
         env = brax_envs.get_environment(name, backend=backend)
         known = constructor_options(env) - {"backend"}
         for option in options:

@@ -8,6 +8,7 @@ from typing import Any
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
@@ -40,7 +41,7 @@ class Checkpoints:
         """Save ``state`` in the background, unless ``step`` is saved already."""
         if step not in self.steps():
             # A copy on the host: the next chunk may overwrite the state's buffers.
-            copied = jax.tree.map(np.array, _without_keys(state))
+            copied = jax.tree.map(np.array, _storable(state))
             self._manager.save(step, args=ocp.args.StandardSave(copied), metrics={_SCORE: score})
 
     def steps(self) -> list[int]:
@@ -61,7 +62,7 @@ class Checkpoints:
                 f"nothing is saved in {self._folder} yet; resume={self._folder.parent} goes on with the run"
             )
         *earlier, step = self.steps()
-        target = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), jax.eval_shape(_without_keys, like))
+        target = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), jax.eval_shape(_storable, like))
         try:
             with _one_complaint():
                 restored = self._manager.restore(step, args=ocp.args.StandardRestore(target))
@@ -83,12 +84,20 @@ def _is_key(leaf: Any) -> bool:
     return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _without_keys(tree: PyTree) -> PyTree:
-    """Typed PRNG keys as plain integers, which is what Orbax stores."""
-    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
+def _storable(tree: PyTree) -> PyTree:
+    """What Orbax stores: typed PRNG keys as plain integers, and a zero in place of an array without elements."""
+
+    def convert(leaf: Any) -> Any:
+        if leaf.size == 0:
+            return jnp.zeros(1)
+        return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+
+    return jax.tree.map(convert, tree)
 
 
 def _as_saved(leaf: Any, like: Any) -> Any:
+    if like.size == 0:
+        return np.empty(like.shape, like.dtype)
     return jax.random.wrap_key_data(leaf) if _is_key(like) else leaf
 
 

@@ -12,6 +12,7 @@ def state(value):
         "params": jnp.full((2, 3), value, jnp.float32),
         "count": jnp.int32(value),
         "mask": jnp.array([True, False]),
+        "empty": jnp.zeros((2, 0, 3), jnp.int32),
         "key": jax.random.split(jax.random.key(value)),
         "nothing": None,
     }
@@ -45,7 +46,7 @@ def test_the_newest_comes_back_bit_for_bit(tmp_path):
     step, result = restored(saved(tmp_path, scores=[0.0, 0.0], keep=2))
     assert step == 2
     assert jax.tree.structure(result) == jax.tree.structure(state(2))
-    for name in ("params", "count", "mask"):
+    for name in ("params", "count", "mask", "empty"):
         np.testing.assert_array_equal(result[name], state(2)[name])
         assert result[name].dtype == state(2)[name].dtype
     np.testing.assert_array_equal(jax.random.key_data(result["key"]), jax.random.key_data(state(2)["key"]))
