@@ -95,10 +95,12 @@ def make_agent(name: str, spec: Any, **hyperparameters: Any) -> Agent:
     """
     cls = registry.agent_class(name)
     check_hyperparameters(name, hyperparameters)
-    spec = getattr(spec, "spec", spec)
+    env, spec = spec, getattr(spec, "spec", spec)
     if not isinstance(spec, EnvSpec):
         raise ConfigurationError(f"make_agent needs the environment, not {spec!r}: make_agent({name!r}, make_env(...))")
-    return validate(cls(spec, **hyperparameters))
+    # For agents that rewind it, see `rlx.runner.collect`.
+    simulator = {"simulator": env} if "simulator" in cls.__dataclass_fields__ and env is not spec else {}
+    return validate(cls(spec, **simulator, **hyperparameters))
 
 
 def check_hyperparameters(name: str, hyperparameters: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ _AGENTS = {
     "dqn": "rlx.agents.dqn:DQN",
     "logq": "rlx.agents.logq:LogDQN",
     "masked_ppo": "rlx.agents.masked_ppo:MaskedPPO",
+    "mbma": "rlx.agents.mbma:MBMA",
     "ppo": "rlx.agents.ppo:PPO",
 }
 
@@ -17,6 +18,7 @@ _FAMILIES = {
     "brax": "rlx.envs.brax",
     "gymnax": "rlx.envs.gymnax",
     "jumanji": "rlx.envs.jumanji",
+    "playground": "rlx.envs.playground",
     "rlx": "rlx.envs.own",
 }
 

@@ -21,12 +21,14 @@ class PolicyNetwork(nn.Module):
         hidden_sizes: widths of the torso's dense layers.
         activation: see ``MLP``.
         obs_shape: shape of one observation.
+        squash_mean: whether the mean of continuous actions is a hyperbolic tangent.
     """
 
     action_space: ActionSpace
     hidden_sizes: tuple[int, ...]
     activation: str
     obs_shape: tuple[int, ...]
+    squash_mean: bool = False
 
     @nn.compact
     def __call__(self, obs: jax.Array) -> jax.Array | tuple[jax.Array, jax.Array]:
@@ -42,7 +44,7 @@ class PolicyNetwork(nn.Module):
         if not isinstance(self.action_space, Box):
             return outputs
         log_std = self.param("log_std", nn.initializers.zeros, (self.action_space.size,))
-        return outputs, jnp.broadcast_to(log_std, outputs.shape)
+        return jnp.tanh(outputs) if self.squash_mean else outputs, jnp.broadcast_to(log_std, outputs.shape)
 
 
 class ValueNetwork(nn.Module):
@@ -63,6 +65,29 @@ class ValueNetwork(nn.Module):
         """Return values ``[...]``."""
         features = make_torso(self.obs_shape, self.hidden_sizes, self.activation, name="torso")(obs)
         return _dense_head(features, 1, orthogonal(1.0), "head").squeeze(-1)
+
+
+class PairNetwork(nn.Module):
+    """What follows from an observation and an action: ``size`` numbers.
+
+    Attributes:
+        size: number of outputs.
+        hidden_sizes: widths of the torso's dense layers.
+        activation: see ``MLP``.
+        kernel_init: initialiser of the torso's kernels; the head's is orthogonal, biases start at zero.
+    """
+
+    size: int
+    hidden_sizes: tuple[int, ...]
+    activation: str
+    kernel_init: Initialiser = orthogonal(1.0)
+
+    @nn.compact
+    def __call__(self, obs: jax.Array, action: jax.Array) -> jax.Array:
+        """Return ``[..., size]`` for observations ``[..., F]`` and actions ``[..., D]``, both float32."""
+        pair = jnp.concatenate([obs, action], axis=-1)
+        features = make_torso(pair.shape[-1:], self.hidden_sizes, self.activation, self.kernel_init, name="torso")(pair)
+        return _dense_head(features, self.size, orthogonal(1.0), "head")
 
 
 class QNetwork(nn.Module):

@@ -21,6 +21,7 @@ _ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "swish": nn.swish,
     "gelu": nn.gelu,
     "elu": nn.elu,
+    "leaky_relu": nn.leaky_relu,  # of slope 0.01
 }
 
 _KERNEL_INIT = orthogonal(math.sqrt(2))
@@ -43,7 +44,7 @@ class MLP(nn.Module):
 
     Attributes:
         hidden_sizes: width of each layer; with none, the flattened input is returned.
-        activation: ``"tanh"``, ``"relu"``, ``"swish"``, ``"gelu"`` or ``"elu"``.
+        activation: ``"tanh"``, ``"relu"``, ``"swish"``, ``"gelu"``, ``"elu"`` or ``"leaky_relu"``.
         kernel_init: initialiser of the kernels; biases start at zero.
         input_rank: number of trailing axes that make one input; they are flattened into ``F``.
     """

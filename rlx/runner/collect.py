@@ -60,6 +60,9 @@ def collect(
 ) -> tuple[vector.VectorState, Timestep, EpisodeStatistics, Transition]:
     """Take ``rollout_length`` steps in each of the member's environments.
 
+    For an agent that rewinds the simulator (``agent.rewinds``), ``extras["task_state"]`` is the task's state in which
+    it acted.
+
     Returns:
         The environments' state, the timestep to act on next, the statistics, and the transitions ``[T, N, ...]``.
     """
@@ -68,6 +71,8 @@ def collect(
         env_state, timestep, statistics = carry
         act_key, env_key = jax.random.split(key)
         action, extras = agent.act(agent_state, timestep, act_key, clock)
+        if getattr(agent, "rewinds", False):
+            extras = extras | {"task_state": env_state.task_state}
         env_state, following = vector.step(env, env_state, action, env_key)
         transition = Transition(
             obs=timestep.obs,

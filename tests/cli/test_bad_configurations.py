@@ -13,7 +13,7 @@ REFUSED = {
     # Agents and environments.
     "agent unknown": ("agent=pop", "unknown agent 'pop'", "did you mean 'ppo'"),
     "agent in capitals": ("agent=PPO", "unknown agent 'PPO'", "did you mean 'ppo'"),
-    "agent empty": ("agent=", "unknown agent ''", "agents: dqn, logq, masked_ppo, masked_ppo_paper, ppo"),
+    "agent empty": ("agent=", "unknown agent ''", "masked_ppo_paper, mbma, mbma_code, mbma_paper, ppo"),
     "agents, two": ("agent=ppo,dqn", "gives several values", "num_seeds=N"),
     "agent by its inner name": ("agent.name=dqn", "agent.name is no key", "agent=NAME"),
     "environment without family": ("env=halfcheetah", "unknown environment 'halfcheetah'", "'brax/halfcheetah'"),

@@ -133,7 +133,7 @@ def test_exit_code_2_and_one_line_for_a_refused_configuration(folder):
     done = command("agent=pop", "run_dir=here")
     assert done.returncode == 2
     assert done.stdout == ""
-    presets = "dqn, logq, masked_ppo, masked_ppo_paper, ppo"
+    presets = "dqn, logq, masked_ppo, masked_ppo_paper, mbma, mbma_code, mbma_paper, ppo"
     assert done.stderr == f"error: unknown agent 'pop' (did you mean 'ppo'?); agents: {presets}\n"
     assert list(folder.iterdir()) == []
 

@@ -24,7 +24,20 @@ LIMITS = {
     "target_period": 3,
 }
 # What one agent needs instead. Without negative rewards a negative head that starts at zero stays there.
-OWN: dict[str, dict] = {"logq": {"zero_negative": False}}
+OWN: dict[str, dict] = {
+    "logq": {"zero_negative": False},
+    # A model and extra samples from the first learning event on.
+    "mbma": {
+        "extras_start": 0,
+        "num_extras": 2,
+        "horizon": 2,
+        "critic_hidden_sizes": (16,),
+        "model_hidden_sizes": (16,),
+        "model_updates": 4,
+        "first_fit": 2,
+        "model_batch_size": 8,
+    },
+}
 
 # Short enough for many episodes, long enough for CartPole to terminate in some of them.
 TIME_LIMIT = 12

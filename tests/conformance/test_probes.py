@@ -47,7 +47,16 @@ OWN: dict[str, dict[str, Any]] = {
     },
 }
 OWN["masked_ppo"] = OWN["ppo"]
-ITERATIONS = {"ppo": 250, "masked_ppo": 250, "dqn": 3_000, "logq": 3_000}
+# Its rollouts are longer than the episodes of the probes: only a model of terminations values their actions rightly.
+OWN["mbma"] = OWN["ppo"] | {
+    "predict_termination": True,
+    "model_hidden_sizes": (64,),
+    "model_learning_rate": 3e-3,
+    "model_updates": 32,
+    "model_batch_size": 64,
+    "replay_size": 4096,
+}
+ITERATIONS = {"ppo": 250, "masked_ppo": 250, "mbma": 250, "dqn": 3_000, "logq": 3_000}
 DEFAULT_ITERATIONS = 1_500
 
 
@@ -62,6 +71,7 @@ VALUES = {
     "masked_ppo": lambda agent, state, obs, mask: agent.critic.apply(
         state.params["critic"], normalised(state.statistics, obs)
     ),
+    "mbma": lambda agent, state, obs, mask: agent.value(state, obs),
     "ppo": lambda agent, state, obs, mask: agent.critic.apply(state.params["critic"], agent.normalise(state, obs)),
     "dqn": lambda agent, state, obs, mask: jnp.max(
         agent.network.apply(state.params, obs), axis=-1, where=mask, initial=-jnp.inf

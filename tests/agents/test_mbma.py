@@ -1,0 +1,413 @@
+"""Many-actions policy gradient: worked numbers, equality with PPO, and exact advantages where they are known."""
+
+import dataclasses
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import struct
+
+import rlx
+from rlx import cli
+from rlx.agents.mbma import MBMA, Extras
+from rlx.agents.ppo import PPO, Batch
+from rlx.envs import vector
+from rlx.envs.linear_quadratic import Solution
+from rlx.ops.policy_loss import clipped_value_loss
+from rlx.runner import loop
+from rlx.runner.collect import EpisodeStatistics, collect
+from rlx.types import Clock, Discrete, EnvSpec
+
+KEY = jax.random.key(0)
+CLOCK = Clock.start(10_000)
+SMALL = {
+    "num_envs": 4,
+    "rollout_length": 8,
+    "num_epochs": 2,
+    "num_minibatches": 4,
+    "hidden_sizes": (16,),
+}
+EXTRA = {
+    "critic_hidden_sizes": (16,),
+    "model_hidden_sizes": (16,),
+    "num_extras": 3,
+    "horizon": 2,
+    "extras_start": 0,
+    "extras_growth": 0.0,
+    "model_updates": 4,
+    "model_batch_size": 8,
+    "replay_size": 512,
+}
+SOURCES = ("model", "states", "critic", "simulator")
+
+
+@functools.cache
+def pendulum():
+    return rlx.make_env("gymnax/Pendulum-v1", max_episode_steps=5)
+
+
+@functools.cache
+def prepared(source, **hyperparameters):
+    """An agent, its state after one event, the rollout of the next, and the batch and extras made of it."""
+    env = pendulum()
+    agent = rlx.make_agent("mbma", env, source=source, **(SMALL | EXTRA | hyperparameters))
+
+    @jax.jit
+    def prepare():
+        state = loop.iterate(agent, env, loop.init(agent, env, KEY, CLOCK))
+        rollout = collect(agent, env, state.agent, state.env, state.timestep, state.statistics, KEY, CLOCK)[-1]
+        batch = agent.make_batch(state.agent, rollout)
+        return state.agent, rollout, batch, agent.draw(state.agent, rollout, batch, KEY, jnp.int32(agent.longest))
+
+    return agent, *prepare()
+
+
+# Worked numbers.
+
+
+class Outputs:
+    """A network whose parameters are its outputs."""
+
+    @staticmethod
+    def apply(params, obs):
+        return params
+
+
+@struct.dataclass
+class Plain(MBMA):
+    """Without networks: parameters are logits and values."""
+
+    @property
+    def actor(self):
+        return Outputs
+
+    @property
+    def critic(self):
+        return Outputs
+
+
+def test_loss_of_one_state():
+    """Ratios 1.5 and 0.5, advantages 2 and -1: (-2.4 + 0.8) / 2."""
+    agent = Plain(EnvSpec("toy", (1,), "float32", Discrete(2), 10), num_envs=1, rollout_length=1)
+    params = {"actor": jnp.log(jnp.array([[0.6, 0.4]])), "critic": jnp.zeros(1)}
+    nothing = jnp.zeros(1)
+    batch = Batch(
+        nothing[None], jnp.array([0]), None, jnp.log(jnp.array([0.6 / 1.5])), nothing, jnp.array([2.0]), nothing
+    )
+    extras = Extras(None, None, jnp.array([[1]]), jnp.log(jnp.array([[0.4 / 0.5]])), jnp.array([[-1.0]]))
+    loss = lambda weight: agent.loss(params, batch, extras, jnp.array([weight]))[1]["policy_loss"]  # noqa: E731
+    assert loss(1.0) == pytest.approx(-0.8, abs=1e-6)
+    assert loss(0.0) == pytest.approx(-2.4, abs=1e-6)
+
+
+@pytest.mark.parametrize(("target", "expected", "slope"), [(2.0, 0.845, 0.0), (0.0, 0.5, 1.0)])
+def test_clipped_value_term(target, expected, slope):
+    loss, gradient = jax.value_and_grad(clipped_value_loss)(1.0, 0.5, target, 0.2)
+    assert loss == pytest.approx(expected)
+    assert gradient == pytest.approx(slope)
+
+
+def test_schedule_of_the_released_code():
+    """488 events of 2048 steps; event u (from 1) begins at iteration u - 1."""
+    agent = Plain(
+        EnvSpec("toy", (1,), "float32", Discrete(2), 10), num_envs=1, rollout_length=2048, extras_start=40_000
+    )
+    clock = Clock.start(488 * 2048)
+    at = jax.jit(lambda event: agent.schedule(dataclasses.replace(clock, iterations=event - 1)))
+    counts, horizons = zip(*(map(int, at(event)) for event in range(1, 489)), strict=True)
+    assert counts[18:20] == (0, 1)
+    assert horizons[19] == 2
+    assert [counts.index(n) + 1 for n in range(2, 9)] == [29, 38, 47, 56, 65, 74, 84]
+    assert horizons.index(8) + 1 == 74
+    assert max(counts) == max(horizons) == 8
+
+
+def test_simulated_states_are_as_many_as_extra_samples():
+    agent = Plain(EnvSpec("toy", (1,), "float32", Discrete(2), 10), source="states", num_envs=1, extras_start=0)
+    clock = Clock.start(1_000 * agent.rollout_length)
+    for event in range(1_000):
+        count, horizon = agent.schedule(dataclasses.replace(clock, iterations=jnp.int32(event)))
+        assert count + 1 == horizon <= 9
+        if count == 8:
+            break
+    assert count == 8
+
+
+@pytest.mark.parametrize(("preset", "critic", "horizon"), [("mbma_code", 512, 8), ("mbma_paper", 1024, 10)])
+def test_presets(preset, critic, horizon):
+    config = cli.compose_config([f"agent={preset}", "env=gymnax/Pendulum-v1"])
+    agent = rlx.make_agent(spec=pendulum(), **config.agent)
+    assert agent.critic_hidden_sizes == (critic, critic)
+    assert agent.horizon == horizon
+    # The learning rate of update 245 of 488: three ten-thousandths, half gone.
+    halfway = Clock(jnp.int32(244 * 2048), jnp.int32(244), jnp.int32(488 * 2048))
+    assert agent.learning_rate * (1 - halfway.progress) == pytest.approx(1.5e-4)
+
+
+# Against PPO.
+
+
+def iterated(agent, iterations=3):
+    env = pendulum()
+    step = jax.jit(lambda state: loop.iterate(agent, env, state))
+    state = loop.init(agent, env, KEY, CLOCK)
+    for _ in range(iterations):
+        state = dataclasses.replace(step(state), clock=state.clock.advance(agent.num_envs * agent.rollout_length))
+    return state
+
+
+@pytest.mark.parametrize("normalise", [False, True])
+def test_without_extra_samples_it_is_ppo_bit_for_bit(normalise):
+    shared = SMALL | {"learning_rate": 1e-2, "clip_value_loss": True, "entropy_coefficient": 0.01}
+    shared["normalise_observations"] = normalise
+    ppo = rlx.make_agent("ppo", pendulum(), normalise_advantages=False, **shared)
+    mbma = rlx.make_agent("mbma", pendulum(), source="none", **(EXTRA | shared))
+    expected, found = iterated(ppo), iterated(mbma)
+    jax.tree.map(np.testing.assert_array_equal, expected.agent.params, found.agent.params)
+    jax.tree.map(np.testing.assert_array_equal, expected.agent.opt_state, found.agent.opt_state)
+    np.testing.assert_array_equal(expected.timestep.obs, found.timestep.obs)
+
+
+def moved(params):
+    """Parameters off the old policy, so that ratios are not all 1 and some are clipped."""
+    return jax.tree.map(lambda x: x + 0.2 * jnp.cos(jnp.arange(x.size, dtype=float)).reshape(x.shape), params)
+
+
+def ppo_with_the_hyperparameters_of(agent):
+    names = {field.name for field in dataclasses.fields(PPO)} & {field.name for field in dataclasses.fields(MBMA)}
+    return PPO(normalise_advantages=False, **{name: getattr(agent, name) for name in names})
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_extras_of_no_weight_change_nothing(source):
+    """But the last bit, where XLA may fuse two programs in different ways."""
+    agent, state, _, batch, extras = prepared(source)
+    gradient = jax.jit(lambda p: jax.value_and_grad(agent.loss, has_aux=True)(p, batch, extras, jnp.zeros(3)))
+    other = ppo_with_the_hyperparameters_of(agent)
+    expected = jax.jit(lambda p: jax.value_and_grad(other.loss, has_aux=True)(p, batch))
+    params = moved(state.params)
+    close = functools.partial(np.testing.assert_array_max_ulp, maxulp=2)
+    jax.tree.map(close, gradient(params), expected(params))
+
+
+def test_extras_like_the_real_sample_change_nothing():
+    agent, state, _, batch, _ = prepared("model")
+    same = jax.tree.map(lambda x: jnp.stack([x] * 3, axis=1), (batch.action, batch.log_prob, batch.advantage))
+    params = moved(state.params)
+    found, _ = agent.loss(params, batch, Extras(None, None, *same), jnp.ones(3))
+    expected, _ = ppo_with_the_hyperparameters_of(agent).loss(params, batch)
+    assert found == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_extras_count_in_the_policy_loss_only(source):
+    agent, state, _, batch, extras = prepared(source)
+    params = moved(state.params)
+
+    def loss(params, advantage, weight):
+        return agent.loss(params, batch, dataclasses.replace(extras, advantage=advantage), weight * jnp.ones(3))
+
+    gradients = [
+        jax.grad(loss, has_aux=True)(params, factor * extras.advantage, weight)
+        for factor, weight in ((1.0, 0.0), (1.0, 1.0), (5.0, 1.0))
+    ]
+    (without, _), (with_extras, few), (stronger, many) = gradients
+    for other in (with_extras, stronger):
+        jax.tree.map(np.testing.assert_array_equal, without["critic"], other["critic"])
+    assert few["value_loss"] == many["value_loss"]
+    assert not np.allclose(
+        with_extras["actor"]["params"]["head"]["kernel"], stronger["actor"]["params"]["head"]["kernel"]
+    )
+
+
+def test_every_sample_has_the_same_weight():
+    """Also of simulated states: the flat mean over B real and K B simulated samples."""
+    for source in ("model", "states"):
+        agent, state, _, batch, extras = prepared(source)
+        metrics = agent.loss(state.params, batch, extras, jnp.ones(3))[1]
+        # At the old parameters every ratio is 1.
+        advantages = np.concatenate([batch.advantage, extras.advantage.ravel()])
+        assert metrics["policy_loss"] == pytest.approx(-advantages.mean(), rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_log_probabilities_are_of_the_policy_that_collected(source):
+    agent, state, _, batch, extras = prepared(source)
+    if extras.obs is None:
+        obs = jnp.broadcast_to(batch.obs[:, None], (*extras.log_prob.shape, *batch.obs.shape[1:]))
+    else:
+        obs = extras.obs
+    log_prob = agent.distribution(state, obs, None).log_prob(extras.action)
+    np.testing.assert_allclose(extras.log_prob, log_prob, atol=1e-5)
+
+
+# What extra samples are.
+
+
+def test_model_samples_are_rollouts_of_the_model():
+    """The first extra action of some states, followed by hand."""
+    agent, state, rollout, _, extras = prepared("model", horizon=1)
+    obs = rollout.obs.reshape(-1, 3)
+    outcome = agent.model.predict(state.scorer.params, obs, extras.action[:, 0])
+    expected = outcome.reward + agent.discount * agent.value(state, outcome.obs) - agent.value(state, obs)
+    np.testing.assert_allclose(extras.advantage[:, 0], expected, atol=1e-5)
+
+
+def test_simulated_states_come_one_from_each_step():
+    """Column k holds all states after k + 1 steps, in an order of its own."""
+    agent, state, rollout, _, extras = prepared("states")
+    obs = rollout.obs.reshape(-1, 3)
+    assert extras.obs.shape == (len(obs), 3, 3)
+    path = jax.jit(lambda key: agent.imagine(state, agent.start_of(rollout), key, jnp.int32(4)))(
+        jax.random.split(KEY)[0]
+    )
+    np.testing.assert_allclose(path.obs[0], obs, atol=1e-6)
+    for step in range(3):
+        column, expected = np.asarray(extras.obs[:, step, 0]), np.asarray(path.obs[step + 1, :, 0])
+        np.testing.assert_allclose(np.sort(column), np.sort(expected), atol=1e-5)
+        assert not np.allclose(column, expected, atol=1e-5)
+
+
+def test_q_functions_are_the_smaller_of_two():
+    agent, state, _, batch, extras = prepared("critic")
+    both = agent.q_values(state.scorer.params, batch.obs, extras.action[:, 1])
+    assert both.shape == (2, len(batch.obs))
+    assert not np.allclose(both[0], both[1])
+    np.testing.assert_allclose(extras.advantage[:, 1], both.min(0) - batch.value, atol=1e-5)
+
+
+def test_nothing_is_computed_before_the_first_extra_sample():
+    agent = rlx.make_agent("mbma", pendulum(), **(SMALL | EXTRA | {"extras_start": 64}))
+    state = iterated(agent, iterations=2)
+    initial = agent.init(jax.random.split(KEY, 3)[0])
+    jax.tree.map(np.testing.assert_array_equal, state.agent.scorer.params, initial.scorer.params)
+    assert state.metrics["extra_samples"] == 0
+    changed = iterated(agent, iterations=3)
+    assert not np.array_equal(
+        changed.agent.scorer.params["reward"]["params"]["head"]["kernel"],
+        initial.scorer.params["reward"]["params"]["head"]["kernel"],
+    )
+
+
+def test_no_extra_action_is_invalid():
+    env = rlx.make_env("rlx/probe-masked")
+    for source in ("model", "critic", "simulator"):
+        agent = rlx.make_agent("mbma", env, source=source, **(SMALL | EXTRA))
+        state = loop.init(agent, env, KEY, CLOCK)
+        rollout = collect(agent, env, state.agent, state.env, state.timestep, state.statistics, KEY, CLOCK)[-1]
+        batch = agent.make_batch(state.agent, rollout)
+        extras = agent.draw(state.agent, rollout, batch, KEY, jnp.int32(2))
+        assert not rollout.action_mask.all()
+        assert np.take_along_axis(np.asarray(batch.action_mask), np.asarray(extras.action), axis=1).all()
+
+
+def test_time_limits_as_ends():
+    """The released code does not bootstrap there."""
+    agent, state, rollout, batch, _ = prepared("critic")
+    assert rollout.truncated.any()
+    cut = dataclasses.replace(agent, truncation_is_terminal=True).make_batch(state, rollout)
+    at_end = np.asarray(rollout.truncated).ravel()
+    expected = np.asarray(rollout.reward).ravel() - np.asarray(batch.value)
+    np.testing.assert_allclose(cut.advantage[at_end], expected[at_end], atol=1e-5)
+    assert not np.allclose(batch.advantage[at_end], expected[at_end], atol=1e-2)
+
+
+# Against closed forms.
+
+GAIN, DEVIATION, DISCOUNT, MAX_ACTION = -0.5, 0.3, 0.9, 4.0
+
+
+@struct.dataclass
+class Exact(MBMA):
+    """The policy and the exact value of the linear-quadratic task; there is nothing to learn."""
+
+    @property
+    def actor(self):
+        class Policy:
+            @staticmethod
+            def init(key, obs):
+                return {"unused": jnp.zeros(1)}
+
+            @staticmethod
+            def apply(params, obs):
+                return GAIN * obs / MAX_ACTION, jnp.full_like(obs, math.log(DEVIATION / MAX_ACTION))
+
+        return Policy
+
+    @property
+    def critic(self):
+        class Value:
+            @staticmethod
+            def init(key, obs):
+                return {"unused": jnp.zeros(1)}
+
+            @staticmethod
+            def apply(params, obs):
+                return exact_solution(self.simulator).value(obs[..., 0])
+
+        return Value
+
+
+def exact_solution(env):
+    return Solution(GAIN, DEVIATION, DISCOUNT, env.params)
+
+
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_rewound_advantages_of_a_known_task(horizon):
+    """With the task as model and exact values, extra actions have their exact advantages, whatever the horizon.
+
+    The first step's error has mean 0 and so have all later ones: without noise and at horizon 1 there is none but
+    that of the next action, which the value averages out.
+    """
+    env = rlx.make_env("rlx/linear-quadratic", noise=0.0)
+    agent = Exact(
+        env.spec,
+        env,
+        source="simulator",
+        discount=DISCOUNT,
+        horizon=horizon,
+        num_extras=64,
+        num_envs=4,
+        rollout_length=8,
+    )
+    env_state, timestep = vector.reset(env, KEY, 4)
+    state = agent.init(KEY)
+
+    @jax.jit
+    def drawn():
+        statistics = EpisodeStatistics.zeros(4)
+        rollout = collect(agent, env, state, env_state, timestep, statistics, KEY, CLOCK)[-1]
+        batch = agent.make_batch(state, rollout)
+        return batch, agent.draw(state, rollout, batch, KEY, jnp.int32(horizon))
+
+    batch, extras = drawn()
+    position = np.asarray(batch.obs)
+    action = MAX_ACTION * np.asarray(extras.action[..., 0])
+    exact = exact_solution(env).advantage(position, (action - GAIN * position) / DEVIATION)
+    error = np.asarray(extras.advantage) - exact
+    if horizon == 1:
+        np.testing.assert_allclose(error, 0.0, atol=2e-4)
+    else:
+        assert np.abs(error).max() > 1e-2
+        assert abs(error.mean()) < 4 * error.std() / math.sqrt(error.size)
+
+
+def test_a_fitted_model_knows_a_linear_task():
+    env = rlx.make_env("rlx/linear-quadratic", noise=0.0)
+    agent = rlx.make_agent(
+        "mbma",
+        env,
+        **(
+            SMALL
+            | EXTRA
+            | {"rollout_length": 64, "model_updates": 2_000, "model_learning_rate": 3e-3, "replay_size": 2_048}
+        ),
+    )
+    state = jax.jit(lambda state: loop.iterate(agent, env, state))(loop.init(agent, env, KEY, CLOCK))
+    replayed = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:256], state.agent.replay.data)
+    outcome = agent.model.predict(state.agent.scorer.params, replayed.obs, replayed.action)
+    spread = replayed.next_obs.std()
+    assert jnp.abs(outcome.obs - replayed.next_obs).mean() < 0.05 * spread
