@@ -45,6 +45,7 @@ class Settings:
     quick: bool = hyper(False, "a tenth of the work a repetition, to see that all runs")
     breakdown: bool = hyper(False, "also say what share of an iteration of PPO each part takes")
     environments: bool = hyper(False, "also say how fast microRTS is by itself")
+    many_actions: bool = hyper(False, "also say what share of a learning event of MBMA each part takes")
     folder: str = hyper("results/benchmark", "where benchmark.md and .csv are written")
 
 
@@ -162,6 +163,11 @@ def benchmark(words: list[str]) -> None:
         text = f"{machine()}; load before the start {load:.1f}. {environment_speed.DESCRIPTION}"
         speeds = environment_speed.table(settings.repetitions, settings.quick)
         publish(folder / "environments", "microRTS by itself", text, speeds)
+    if settings.many_actions:
+        from many_actions_breakdown import split
+
+        text, parts = split(settings.repetitions, events=1 if settings.quick else 5)
+        publish(folder / "many_actions", "What extra samples cost", f"{machine()}. {text}", parts)
 
 
 def chosen_systems(case: Case, peers: bool) -> list[str]:
