@@ -7,15 +7,23 @@ from flax import struct
 
 from rlx.envs import vector
 from rlx.envs.api import Env
+from rlx.ops import invalid_actions
 from rlx.types import Agent, Key, Mode, PyTree, Timestep
 
 
 @struct.dataclass
 class Evaluation:
-    """Undiscounted returns and lengths of ``n`` episodes, float32 and int32 ``[n]``."""
+    """What became of ``n`` episodes.
+
+    Attributes:
+        returns: undiscounted, float32 ``[n]``.
+        lengths: int32 ``[n]``.
+        invalid: invalid actions of every sort that the task counts, float32 ``[n]`` by name.
+    """
 
     returns: jax.Array
     lengths: jax.Array
+    invalid: dict[str, jax.Array]
 
 
 def evaluate(agent: Agent, env: Env, agent_state: PyTree, key: Key, num_episodes: int, mode: Mode) -> Evaluation:
@@ -30,25 +38,26 @@ def evaluate(agent: Agent, env: Env, agent_state: PyTree, key: Key, num_episodes
         return ~jnp.all(carry[2])
 
     def step(carry: PyTree) -> PyTree:
-        task_state, timestep, ended, returns, lengths, key = carry
+        task_state, timestep, ended, counted, key = carry
         key, act_key, env_key = jax.random.split(key, 3)
         action = agent.policy(agent_state, timestep, act_key, mode)
         task_state, timestep = vector.advance(env, task_state, timestep.episode_step, action, env_key)
-        returns = returns + jnp.where(ended, 0.0, timestep.reward)
-        lengths = lengths + ~ended
-        return task_state, timestep, ended | timestep.terminated | timestep.truncated, returns, lengths, key
+        invalid = invalid_actions.counters(timestep.info)
+        counted = Evaluation(
+            returns=counted.returns + jnp.where(ended, 0.0, timestep.reward),
+            lengths=counted.lengths + ~ended,
+            invalid={name: total + jnp.where(ended, 0.0, invalid[name]) for name, total in counted.invalid.items()},
+        )
+        return task_state, timestep, ended | timestep.terminated | timestep.truncated, counted, key
 
-    ended = jnp.zeros(num_episodes, bool)
-    carry = (
-        task_state,
-        timestep,
-        ended,
-        jnp.zeros(num_episodes),
+    nothing = jnp.zeros(num_episodes)
+    counted = Evaluation(
+        nothing,
         jnp.zeros(num_episodes, jnp.int32),
-        play_key,
+        {name: nothing for name in invalid_actions.counters(timestep.info)},
     )
-    *_, returns, lengths, _ = jax.lax.while_loop(running, step, carry)
-    return Evaluation(returns=returns, lengths=lengths)
+    carry = (task_state, timestep, jnp.zeros(num_episodes, bool), counted, play_key)
+    return jax.lax.while_loop(running, step, carry)[3]
 
 
 def record(agent: Agent, env: Env, agent_state: PyTree, key: Key, mode: Mode) -> tuple[PyTree, np.ndarray]:

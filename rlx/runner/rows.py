@@ -17,7 +17,7 @@ def evaluation_rows(
         step: environment steps each member has taken.
         seeds: one a member.
         seconds: wall time of the run so far.
-        result: returns and lengths ``[M, n]``.
+        result: of the episodes ``[M, n]``.
         window: values ``[M]`` by name, from `rlx.runner.loop.window`.
     """
     returns, lengths = np.asarray(result.returns), np.asarray(result.lengths)
@@ -31,6 +31,10 @@ def evaluation_rows(
             "evaluation/return_std": float(returns[member].std()),
             "evaluation/length_mean": float(lengths[member].mean()),
             "evaluation/returns": returns[member].tolist(),
+            **{
+                f"evaluation/{name}": float(np.sum(counts[member]) / lengths[member].sum())
+                for name, counts in result.invalid.items()
+            },
             **{name: float(values[member]) for name, values in window.items()},
         }
         for member, seed in enumerate(seeds)

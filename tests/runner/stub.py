@@ -48,4 +48,4 @@ class Stub:
         return StubState(params, state.memory + rollout.reward.sum()), metrics
 
     def policy(self, state, timestep, key, mode):
-        return jnp.zeros(timestep.reward.shape, jnp.int32)
+        return jnp.zeros((*timestep.reward.shape, *self.spec.action_shape), jnp.int32)

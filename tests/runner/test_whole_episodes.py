@@ -43,6 +43,13 @@ def test_a_single_episode():
     assert (result.returns.tolist(), result.lengths.tolist()) == ([1.0], [2])
 
 
+def test_invalid_actions_are_counted():
+    """Cell 0 of the small map is a resource, which nobody owns."""
+    result = played("rlx/microrts-4x4", 2, max_episode_steps=7)
+    counts = {name: count.tolist() for name, count in result.invalid.items()}
+    assert counts == {"invalid_null": [0.0, 0.0], "invalid_owner": [7.0, 7.0], "invalid_busy": [0.0, 0.0]}
+
+
 @pytest.mark.parametrize(("name", "rewards"), [("rlx/probe-delayed", [0, 1]), ("rlx/probe-truncated", [1] * 5)])
 def test_a_recorded_episode_has_all_its_states_and_rewards(name, rewards):
     env = rlx.make_env(name)
