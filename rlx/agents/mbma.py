@@ -14,8 +14,8 @@ Number of extra samples and length of rollouts grow over training; both are mask
 """
 
 import dataclasses
+import functools
 import math
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import chex
@@ -33,7 +33,7 @@ from rlx.networks.heads import PairNetwork, PolicyNetwork, ValueNetwork
 from rlx.networks.initialisers import orthogonal
 from rlx.networks.running_statistics import RunningStatistics
 from rlx.ops import optimisers, policy_loss
-from rlx.ops.imagination import imagined_advantages
+from rlx.ops.imagination import Dynamics, Situation, follow, imagined_advantages
 from rlx.ops.optimisers import Optimiser
 from rlx.replay import ring, sampling
 from rlx.replay.ring import Ring
@@ -52,11 +52,6 @@ from rlx.types import (
     Transition,
     hyper,
 )
-
-# What a rollout is in: the state of its dynamics, the observation, and the mask of its actions; leading axis [B].
-Situation = tuple[PyTree, jax.Array, jax.Array | None]
-# Situation, actions and key to the next situation, rewards, and probabilities that the episode goes on.
-Dynamics = Callable[[Situation, jax.Array, Key], tuple[Situation, jax.Array, jax.Array]]
 
 
 @struct.dataclass
@@ -311,7 +306,7 @@ class MBMA:
         return ppo.flattened(batch)
 
     def schedule(self, clock: Clock) -> tuple[jax.Array, jax.Array]:
-        """Extra samples a state and length of rollouts in this learning event, int32; 0 samples before the first.
+        """Extra samples a state and length of rollouts in this learning event, int32; 0 before the first sample.
 
         With ``k`` counting the events that have extra samples, ``min(K, floor(K k / L + 1))`` and
         ``min(H, floor(H k / L + 2))``, ``L`` a share of all events (released code).
@@ -322,7 +317,7 @@ class MBMA:
         count = jnp.minimum(self.num_extras, jnp.floor(self.num_extras * grown + 1))
         steps = self.num_extras if self.source == "states" else self.horizon
         horizon = jnp.minimum(self.longest, jnp.floor(steps * grown + 2))
-        return jnp.where(active > 0, count, 0).astype(jnp.int32), horizon.astype(jnp.int32)
+        return jnp.where(active > 0, count, 0).astype(jnp.int32), jnp.where(active > 0, horizon, 0).astype(jnp.int32)
 
     def fit(
         self, state: MBMAState, rollout: Transition, batch: Batch, key: Key, clock: Clock
@@ -419,7 +414,8 @@ class MBMA:
 
     def start_of(self, rollout: Transition) -> Situation:
         """Where imagined rollouts start: at every state of a rollout ``[T, N]``."""
-        start = (rollout.extras["task_state"] if self.rewinds else rollout.obs, rollout.obs, rollout.action_mask)
+        state = rollout.extras["task_state"] if self.rewinds else rollout.obs
+        start = Situation(state, rollout.obs, rollout.action_mask)
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), start)
 
     def imagine(self, state: MBMAState, start: Situation, key: Key, horizon: jax.Array) -> Extras:
@@ -428,31 +424,22 @@ class MBMA:
         Returns:
             The samples met, ``[H, B]``, with the advantages of what is left of the first ``horizon`` steps.
         """
+        policy = functools.partial(self.distribution, state)
         dynamics = self.simulator_step if self.rewinds else self.model_step(state)
-
-        def step(situation: Situation, key: Key) -> tuple[Situation, PyTree]:
-            act_key, step_key = jax.random.split(key)
-            _, obs, mask = situation
-            policy = self.distribution(state, obs, mask)
-            action = policy.sample(act_key)
-            following, reward, goes_on = dynamics(situation, action, step_key)
-            return following, (obs, mask, action, policy.log_prob(action), reward, goes_on)
-
-        keys = jax.random.split(key, self.longest)
-        (_, last_obs, _), (obs, mask, action, log_prob, reward, goes_on) = jax.lax.scan(step, start, keys)
-        values = self.value(state, jnp.concatenate([obs, last_obs[None]]))
+        path = follow(policy, dynamics, start, key, self.longest)
         advantage = jax.vmap(imagined_advantages, (1, 1, 1, None, None, None), 1)(
-            reward, goes_on, values, horizon, self.discount, self.trace_decay
+            path.reward, path.goes_on, self.value(state, path.obs), horizon, self.discount, self.trace_decay
         )
-        return Extras(ppo.normalised(state.statistics, obs), mask, action, log_prob, advantage)
+        obs = ppo.normalised(state.statistics, path.obs[:-1])
+        return Extras(obs, path.action_mask, path.action, path.log_prob, advantage)
 
     def model_step(self, state: MBMAState) -> Dynamics:
         """One step of the learned model."""
 
         def step(situation: Situation, action: jax.Array, key: Key) -> tuple[Situation, jax.Array, jax.Array]:
-            following = self.model.predict(state.scorer.params, situation[1], action)  # type: ignore[union-attr]
-            obs = following.obs.astype(situation[1].dtype)
-            return (obs, obs, following.action_mask), following.reward, following.goes_on
+            following = self.model.predict(state.scorer.params, situation.obs, action)  # type: ignore[union-attr]
+            obs = following.obs.astype(situation.obs.dtype)
+            return Situation(obs, obs, following.action_mask), following.reward, following.goes_on
 
         return step
 
@@ -461,9 +448,10 @@ class MBMA:
     ) -> tuple[Situation, jax.Array, jax.Array]:
         """One step of the task itself; time limits are left out, since beyond them values are bootstrapped."""
         no_steps = jnp.zeros(len(action), jnp.int32)
-        task_state, timestep = vector.advance(self.simulator, situation[0], no_steps, action, key)
+        task_state, timestep = vector.advance(self.simulator, situation.state, no_steps, action, key)
         goes_on = 1.0 - timestep.terminated.astype(jnp.float32)
-        return (task_state, timestep.obs, timestep.action_mask), self.reward_scale * timestep.reward, goes_on
+        following = Situation(task_state, timestep.obs, timestep.action_mask)
+        return following, self.reward_scale * timestep.reward, goes_on
 
     def shuffled(self, path: Extras, key: Key) -> Extras:
         """States 1 to ``K`` of rollouts ``[H, B]`` as samples ``[B, K]``, each step's in an order of its own.

@@ -1,8 +1,51 @@
-"""Advantages of actions in imagined rollouts."""
+"""Imagined rollouts of a batch of states, and advantages of the actions in them."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
+
+from rlx.types import Key, PyTree
+
+
+class Situation(NamedTuple):
+    """Where a rollout is: the state of its dynamics, the observation, and the mask of its actions, all ``[B]``."""
+
+    state: PyTree
+    obs: jax.Array
+    action_mask: jax.Array | None
+
+
+class Path(NamedTuple):
+    """What a rollout met: leading axes ``[H, B]``, and ``[H + 1, B]`` for ``obs``; ``goes_on`` as below."""
+
+    obs: jax.Array
+    action_mask: jax.Array | None
+    action: jax.Array
+    log_prob: jax.Array
+    reward: jax.Array
+    goes_on: jax.Array
+
+
+# Situation, actions and key to the next situation, rewards, and probabilities that the episode goes on.
+Dynamics = Callable[[Situation, jax.Array, Key], tuple[Situation, jax.Array, jax.Array]]
+
+
+def follow(policy: Callable[..., Any], dynamics: Dynamics, start: Situation, key: Key, num_steps: int) -> Path:
+    """Act ``num_steps`` times by ``policy(obs, action_mask)``, a distribution, in ``dynamics``."""
+
+    def step(situation: Situation, key: Key) -> tuple[Situation, Path]:
+        act_key, step_key = jax.random.split(key)
+        chosen = policy(situation.obs, situation.action_mask)
+        action = chosen.sample(act_key)
+        following, reward, goes_on = dynamics(situation, action, step_key)
+        met = Path(situation.obs, situation.action_mask, action, chosen.log_prob(action), reward, goes_on)
+        return following, met
+
+    last, path = jax.lax.scan(step, start, jax.random.split(key, num_steps))
+    return path._replace(obs=jnp.concatenate([path.obs, last.obs[None]]))
 
 
 def imagined_advantages(
