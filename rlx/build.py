@@ -99,7 +99,7 @@ def make_agent(name: str, spec: Any, **hyperparameters: Any) -> Agent:
     if not isinstance(spec, EnvSpec):
         raise ConfigurationError(f"make_agent needs the environment, not {spec!r}: make_agent({name!r}, make_env(...))")
     # For agents that rewind it, see `rlx.runner.collect`.
-    simulator = {"simulator": env} if "simulator" in cls.__dataclass_fields__ and env is not spec else {}
+    simulator = {"simulator": env.simulate} if "simulator" in cls.__dataclass_fields__ and env is not spec else {}
     return validate(cls(spec, **simulator, **hyperparameters))
 
 

@@ -16,6 +16,7 @@ Number of extra samples and length of rollouts grow over training; both are mask
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import chex
@@ -25,7 +26,6 @@ from flax import struct
 
 from rlx.agents import ppo
 from rlx.agents.ppo import Batch, Distribution
-from rlx.envs import vector
 from rlx.networks import dynamics, running_statistics
 from rlx.networks.dynamics import DynamicsModel
 from rlx.networks.ensemble import apply_ensemble, init_ensemble
@@ -52,6 +52,9 @@ from rlx.types import (
     Transition,
     hyper,
 )
+
+# States of a task ``[B]``, actions and key to the states and the timestep that follow.
+Simulator = Callable[[PyTree, jax.Array, Key], tuple[PyTree, Timestep]]
 
 
 @struct.dataclass
@@ -94,7 +97,7 @@ class MBMA:
     accepts: ClassVar[tuple[type, ...]] = (Discrete, Box)
 
     spec: EnvSpec = struct.field(pytree_node=False)
-    simulator: Any = struct.field(pytree_node=False, default=None)
+    simulator: Simulator | None = struct.field(pytree_node=False, default=None)
     source: str = hyper(
         "model",
         "of the extra samples",
@@ -447,8 +450,8 @@ class MBMA:
         self, situation: Situation, action: jax.Array, key: Key
     ) -> tuple[Situation, jax.Array, jax.Array]:
         """One step of the task itself; time limits are left out, since beyond them values are bootstrapped."""
-        no_steps = jnp.zeros(len(action), jnp.int32)
-        task_state, timestep = vector.advance(self.simulator, situation.state, no_steps, action, key)
+        assert self.simulator is not None
+        task_state, timestep = self.simulator(situation.state, action, key)
         goes_on = 1.0 - timestep.terminated.astype(jnp.float32)
         following = Situation(task_state, timestep.obs, timestep.action_mask)
         return following, self.reward_scale * timestep.reward, goes_on

@@ -13,6 +13,8 @@ A task of one's own is a ``gymnax.environments.environment.Environment`` with ``
 import dataclasses
 from typing import Any, get_args
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from gymnax.environments.environment import Environment
 
@@ -20,7 +22,7 @@ from rlx import registry
 from rlx.envs.adapt import Adapted
 from rlx.envs.family import Built, ResetMode, override, refusals
 from rlx.envs.sticky import Sticky
-from rlx.types import ConfigurationError, EnvSpec, PyTree, suggest
+from rlx.types import ConfigurationError, EnvSpec, Key, PyTree, Timestep, suggest
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,6 +47,12 @@ class Env:
     reset_mode: ResetMode
     pool_size: int
     config: dict[str, Any]
+
+    def simulate(self, task_state: PyTree, action: jax.Array, key: Key) -> tuple[PyTree, Timestep]:
+        """One step from states ``[B]`` of the task, without time limit and auto-reset: for agents that rewind it."""
+        from rlx.envs import vector  # it imports this module
+
+        return vector.advance(self, task_state, jnp.zeros(len(action), jnp.int32), action, key)
 
 
 def make_env(

@@ -7,7 +7,6 @@ from flax import struct
 
 from rlx.envs import vector
 from rlx.envs.api import Env
-from rlx.ops import invalid_actions
 from rlx.types import Agent, Key, Mode, PyTree, Timestep
 
 
@@ -42,11 +41,12 @@ def evaluate(agent: Agent, env: Env, agent_state: PyTree, key: Key, num_episodes
         key, act_key, env_key = jax.random.split(key, 3)
         action = agent.policy(agent_state, timestep, act_key, mode)
         task_state, timestep = vector.advance(env, task_state, timestep.episode_step, action, env_key)
-        invalid = invalid_actions.counters(timestep.info)
         counted = Evaluation(
             returns=counted.returns + jnp.where(ended, 0.0, timestep.reward),
             lengths=counted.lengths + ~ended,
-            invalid={name: total + jnp.where(ended, 0.0, invalid[name]) for name, total in counted.invalid.items()},
+            invalid={
+                name: total + jnp.where(ended, 0.0, timestep.info[name]) for name, total in counted.invalid.items()
+            },
         )
         return task_state, timestep, ended | timestep.terminated | timestep.truncated, counted, key
 
@@ -54,7 +54,7 @@ def evaluate(agent: Agent, env: Env, agent_state: PyTree, key: Key, num_episodes
     counted = Evaluation(
         nothing,
         jnp.zeros(num_episodes, jnp.int32),
-        {name: nothing for name in invalid_actions.counters(timestep.info)},
+        {name: nothing for name in timestep.info if name.startswith("invalid_")},
     )
     carry = (task_state, timestep, jnp.zeros(num_episodes, bool), counted, play_key)
     return jax.lax.while_loop(running, step, carry)[3]

@@ -15,7 +15,7 @@ from rlx import cli
 from rlx.agents.mbma import MBMA, Extras
 from rlx.agents.ppo import PPO, Batch
 from rlx.envs import vector
-from rlx.envs.linear_quadratic import Solution
+from rlx.envs.linear_quadratic import LinearQuadraticParams, Solution
 from rlx.ops.policy_loss import clipped_value_loss
 from rlx.runner import loop
 from rlx.runner.collect import EpisodeStatistics, collect
@@ -318,6 +318,7 @@ def test_time_limits_as_ends():
 # Against closed forms.
 
 GAIN, DEVIATION, DISCOUNT, MAX_ACTION = -0.5, 0.3, 0.9, 4.0
+SOLUTION = Solution(GAIN, DEVIATION, DISCOUNT, LinearQuadraticParams(noise=0.0))
 
 
 @struct.dataclass
@@ -346,13 +347,9 @@ class Exact(MBMA):
 
             @staticmethod
             def apply(params, obs):
-                return exact_solution(self.simulator).value(obs[..., 0])
+                return SOLUTION.value(obs[..., 0])
 
         return Value
-
-
-def exact_solution(env):
-    return Solution(GAIN, DEVIATION, DISCOUNT, env.params)
 
 
 @pytest.mark.parametrize("horizon", [1, 3])
@@ -365,7 +362,7 @@ def test_rewound_advantages_of_a_known_task(horizon):
     env = rlx.make_env("rlx/linear-quadratic", noise=0.0)
     agent = Exact(
         env.spec,
-        env,
+        env.simulate,
         source="simulator",
         discount=DISCOUNT,
         horizon=horizon,
@@ -386,7 +383,7 @@ def test_rewound_advantages_of_a_known_task(horizon):
     batch, extras = drawn()
     position = np.asarray(batch.obs)
     action = MAX_ACTION * np.asarray(extras.action[..., 0])
-    exact = exact_solution(env).advantage(position, (action - GAIN * position) / DEVIATION)
+    exact = SOLUTION.advantage(position, (action - GAIN * position) / DEVIATION)
     error = np.asarray(extras.advantage) - exact
     if horizon == 1:
         np.testing.assert_allclose(error, 0.0, atol=2e-4)

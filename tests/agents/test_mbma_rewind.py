@@ -40,7 +40,7 @@ def agent_with(cls=MBMA, **hyperparameters):
         "discount": 0.9,
         "trace_decay": 0.7,
     }
-    return cls(ENV.spec, ENV, **(settings | hyperparameters))
+    return cls(ENV.spec, ENV.simulate, **(settings | hyperparameters))
 
 
 @functools.cache
@@ -188,4 +188,4 @@ def test_a_spec_cannot_be_rewound():
     with pytest.raises(ConfigurationError, match=r"rewinds the environment.*make_agent\('mbma', make_env") as refusal:
         agent.init(KEY)
     assert "\n" not in str(refusal.value)
-    assert rlx.make_agent("mbma", ENV, source="simulator").simulator is ENV
+    assert rlx.make_agent("mbma", ENV, source="simulator").simulator == ENV.simulate
