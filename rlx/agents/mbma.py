@@ -417,8 +417,9 @@ class MBMA:
 
     def start_of(self, rollout: Transition) -> Situation:
         """Where imagined rollouts start: at every state of a rollout ``[T, N]``."""
-        state = rollout.extras["task_state"] if self.rewinds else rollout.obs
-        start = Situation(state, rollout.obs, rollout.action_mask)
+        # What a model predicts are real numbers, whatever the task observes.
+        obs = rollout.obs.astype(jnp.float32) if self.imagines else rollout.obs
+        start = Situation(rollout.extras["task_state"] if self.rewinds else obs, obs, rollout.action_mask)
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), start)
 
     def imagine(self, state: MBMAState, start: Situation, key: Key, horizon: jax.Array) -> Extras:
@@ -441,8 +442,8 @@ class MBMA:
 
         def step(situation: Situation, action: jax.Array, key: Key) -> tuple[Situation, jax.Array, jax.Array]:
             following = self.model.predict(state.scorer.params, situation.obs, action)  # type: ignore[union-attr]
-            obs = following.obs.astype(situation.obs.dtype)
-            return Situation(obs, obs, following.action_mask), following.reward, following.goes_on
+            situation = Situation(following.obs, following.obs, following.action_mask)
+            return situation, following.reward, following.goes_on
 
         return step
 

@@ -271,6 +271,14 @@ def test_simulated_states_come_one_from_each_step():
         assert not np.allclose(column, expected, atol=1e-5)
 
 
+def test_imagined_observations_are_real_numbers():
+    """Also of a task that observes integers: a prediction must not be cut to them."""
+    agent, state, rollout, _, _ = prepared("states")
+    integers = dataclasses.replace(rollout, obs=rollout.obs.astype(jnp.int32))
+    path = jax.jit(lambda: agent.imagine(state, agent.start_of(integers), KEY, jnp.int32(4)))()
+    assert jnp.abs(path.obs[1:] - jnp.round(path.obs[1:])).max() > 1e-3
+
+
 def test_q_functions_are_the_smaller_of_two():
     agent, state, _, batch, extras = prepared("critic")
     both = agent.q_values(state.scorer.params, batch.obs, extras.action[:, 1])

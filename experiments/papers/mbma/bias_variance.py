@@ -130,6 +130,7 @@ def figures(cells: Cells, folders: Mapping[str, Path]) -> "Mapping[str, Figure]"
         panel.set_xticks(range(len(methods)), methods, rotation=30, ha="right")
         panel.set_yscale("symlog", linthresh=0.1)
         tidy(panel, metric, "", "")
+        panel.set_ylim(-0.02, 2 * max(cell.scores.max() for cell in cells.where(metric=metric)))
     axes[0, 0].legend(fontsize=8, frameon=False)
     return {"bias_variance": figure}
 
