@@ -176,6 +176,10 @@ class Agent(Protocol):
 
     Real-valued hyperparameters are leaves, so they can be vmapped and swept without a recompile; whatever fixes
     a shape or a branch is static. ``num_envs`` x ``rollout_length`` transitions make one learning event.
+
+    An agent that rewinds the task has two members more: a static field ``simulator``, which ``make_agent`` fills with
+    the environment's step, and ``rewinds``; if that is true, ``extras["task_state"]`` of its rollouts is what to step
+    from.
     """
 
     accepts: ClassVar[tuple[type, ...]]
