@@ -23,6 +23,7 @@ import chex
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jax.flatten_util import ravel_pytree
 
 from rlx.agents import ppo
 from rlx.agents.ppo import Batch, Distribution
@@ -32,7 +33,7 @@ from rlx.networks.ensemble import apply_ensemble, init_ensemble
 from rlx.networks.heads import PairNetwork, PolicyNetwork, ValueNetwork
 from rlx.networks.initialisers import orthogonal
 from rlx.networks.running_statistics import RunningStatistics
-from rlx.ops import optimisers, policy_loss
+from rlx.ops import gradient_variance, optimisers, policy_loss
 from rlx.ops.imagination import Dynamics, Situation, follow, imagined_advantages
 from rlx.ops.optimisers import Optimiser
 from rlx.replay import ring, sampling
@@ -149,15 +150,30 @@ class MBMA:
     model_batch_size: int = hyper(128, "transitions in each", within="[1, inf)", static=True)
     replay_size: int = hyper(200_000, "transitions the model's replay holds", within="[1, inf)", static=True)
     predict_termination: bool = hyper(False, "let the model learn where episodes end", static=True)
+    diagnosis_lags: int = hyper(
+        0,
+        "steps that the task remembers: log what more actions and more steps would gain; 0: do not",
+        within="[0, inf)",
+        static=True,
+    )
+    diagnosis_price: float = hyper(0.1, "of an action in every state, in lengths of the rollout", within="[0, inf)")
 
     def init(self, key: Key) -> MBMAState:
         """Return a new agent's state.
 
         Raises:
-            ConfigurationError: if the batch cannot be cut into equal minibatches, the replay is too small, or there
-                is no simulator to rewind.
+            ConfigurationError: if the batch cannot be cut into equal minibatches, the replay is too small, there is
+                no simulator to rewind, or a diagnosis has too few actions or steps.
         """
         ppo.check_minibatches(self.num_envs * self.rollout_length, self.num_minibatches)
+        if self.diagnosis_lags and self.source in ("none", "states"):
+            raise ConfigurationError(
+                f"diagnosis_lags needs extra actions, and source={self.source} does not draw any; leave it out"
+            )
+        if self.diagnosis_lags >= self.rollout_length:
+            raise ConfigurationError(
+                f"diagnosis_lags={self.diagnosis_lags} needs a longer rollout than rollout_length={self.rollout_length}"
+            )
         if self.rewinds and self.simulator is None:
             raise ConfigurationError(
                 "source=simulator rewinds the environment, and a spec is none: make_agent('mbma', make_env(...))"
@@ -199,6 +215,7 @@ class MBMA:
             extras = self.draw_if(clock.iterations >= self.idle_events, state, rollout, batch, draw_key, horizon)
             weights = (jnp.arange(self.num_extras) < count).astype(jnp.float32)
             metrics |= {"extra_samples": count.astype(jnp.float32), "horizon": horizon.astype(jnp.float32)}
+            metrics |= self.diagnosis(state, batch, extras) if self.diagnosis_lags else {}
         params, opt_state, updates = ppo.minibatch_epochs(
             lambda params, samples: self.loss(params, samples[0], samples[1], weights),
             self.optimiser,
@@ -467,6 +484,32 @@ class MBMA:
         orders = jax.vmap(lambda key: jax.random.permutation(key, size), out_axes=1)(keys)
         steps = 1 + jnp.arange(self.num_extras)
         return jax.tree.map(lambda x: x[steps, orders], path)
+
+    def diagnosis(self, state: MBMAState, batch: Batch, extras: Extras) -> Metrics:
+        """What one more action in every state would take off the gradient's variance, and more steps at that price.
+
+        Shares of the variance, by equation 14's two sides; noisy, to be averaged over updates, and 0 before the first
+        extra sample. The gradient is that by the outputs of the actor.
+        """
+        gradients = self.output_gradients(state, batch, extras)
+        gradients = gradients.reshape(self.rollout_length, self.num_envs, *gradients.shape[1:]).swapaxes(0, 1)
+        found = gradient_variance.diagnose(gradients, self.diagnosis_price, self.diagnosis_lags)
+        share = lambda gain: jnp.where(jnp.any(extras.advantage != 0), gain / found.variance, 0.0)  # noqa: E731
+        return {"gain_of_an_action": share(found.action_gain), "gain_of_steps": share(found.step_gain)}
+
+    def output_gradients(self, state: MBMAState, batch: Batch, extras: Extras) -> jax.Array:
+        """``A grad ln pi`` of each real and extra action by the actor's outputs, ``[B, 1 + K, P]``."""
+        outputs = self.actor.apply(state.params["actor"], batch.obs)
+
+        def one(outputs: PyTree, mask: jax.Array | None, action: jax.Array, advantage: jax.Array) -> jax.Array:
+            score = jax.grad(lambda outputs: ppo.action_distribution(self.spec, outputs, mask).log_prob(action))
+            return advantage * ravel_pytree(score(outputs))[0]
+
+        action, advantage = (
+            jnp.concatenate([real[:, None], extra], axis=1)
+            for real, extra in ((batch.action, extras.action), (batch.advantage, extras.advantage))
+        )
+        return jax.vmap(jax.vmap(one, (None, None, 0, 0)))(outputs, batch.action_mask, action, advantage)
 
     def loss(
         self, params: PyTree, batch: Batch, extras: Extras | None, weights: jax.Array

@@ -19,7 +19,7 @@ from rlx.envs.linear_quadratic import LinearQuadraticParams, Solution
 from rlx.ops.policy_loss import clipped_value_loss
 from rlx.runner import loop
 from rlx.runner.collect import EpisodeStatistics, collect
-from rlx.types import Clock, Discrete, EnvSpec
+from rlx.types import Clock, ConfigurationError, Discrete, EnvSpec
 
 KEY = jax.random.key(0)
 CLOCK = Clock.start(10_000)
@@ -321,6 +321,43 @@ def test_time_limits_as_ends():
     expected = np.asarray(rollout.reward).ravel() - np.asarray(batch.value)
     np.testing.assert_allclose(cut.advantage[at_end], expected[at_end], atol=1e-5)
     assert not np.allclose(batch.advantage[at_end], expected[at_end], atol=1e-2)
+
+
+# The diagnosis.
+
+
+def test_gradients_by_the_outputs():
+    """Of a Gaussian: A (a - mean) / deviation^2, and A (((a - mean) / deviation)^2 - 1)."""
+    agent, state, _, batch, extras = prepared("model")
+    mean, log_std = map(np.asarray, agent.actor.apply(state.params["actor"], batch.obs))
+    found = agent.output_gradients(state, batch, extras)
+    assert found.shape == (32, 4, 2)
+    for which, action, advantage in (
+        (0, batch.action, batch.advantage),
+        (2, extras.action[:, 1], extras.advantage[:, 1]),
+    ):
+        noise = (np.asarray(action) - mean) / np.exp(log_std)
+        expected = np.asarray(advantage)[:, None] * np.concatenate([noise / np.exp(log_std), noise**2 - 1], axis=1)
+        np.testing.assert_allclose(found[:, which], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_diagnosis_is_logged_once_there_are_extra_samples():
+    start = {"extras_start": 32, "diagnosis_lags": 3}
+    agent = rlx.make_agent("mbma", pendulum(), **(SMALL | EXTRA | start))
+    idle, active = (iterated(agent, iterations).metrics for iterations in (1, 2))
+    for name in ("gain_of_an_action", "gain_of_steps"):
+        assert idle[name] == 0
+        assert active[name] != 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"source": "states"}, "source=states does not draw"), ({"rollout_length": 3}, "longer rollout")],
+)
+def test_a_diagnosis_that_cannot_be_made(settings, message):
+    agent = rlx.make_agent("mbma", pendulum(), **(SMALL | {"diagnosis_lags": 3, "num_minibatches": 1} | settings))
+    with pytest.raises(ConfigurationError, match=message):
+        agent.init(KEY)
 
 
 # Against closed forms.
