@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +33,9 @@ TASKS = (
 # Six times the budget, and no QMA.
 HARD_TASKS = ("HumanoidStand", "HumanoidWalk")
 OFF, ON = "off", "on"
-ALL_METHODS = tuple((method, ON) for method in METHODS)
+# Method and whether the change of values is clipped.
+PUBLISHED_ROWS = tuple((method, ON) for method in METHODS)
+SMALL_ROWS = (*[(method, OFF) for method in METHODS], ("PPO", ON), ("MBMA", ON))
 # One of the released code's 2048 steps a batch is one of 16 environments' 128 here.
 SETTINGS = {"num_envs": 16, "rollout_length": 128}
 SMALL_NETWORKS = {"hidden_sizes": [64, 64], "critic_hidden_sizes": [64, 64], "model_hidden_sizes": [128, 128]}
@@ -115,26 +117,32 @@ def summary(values: np.ndarray) -> dict[str, np.ndarray]:
     return {BEST: values[:, values.mean(axis=0).argmax()], AVERAGE: values.mean(axis=1)}
 
 
-def ratios(cells: Cells, method: str, metric: str = AVERAGE_RATIO) -> dict[str, float]:
-    """Mean ratio to PPO of a method with the released code's value clip, by task."""
+def ratios(cells: Cells, method: str, metric: str, value_clip: str) -> dict[str, float]:
+    """Mean ratio of a method to PPO, by task."""
     return {
         str(cell.setting["task"]): float(cell.scores.mean())
-        for cell in cells.where(**{"method": method, "metric": metric, "value clip": ON})
+        for cell in cells.where(**{"method": method, "metric": metric, "value clip": value_clip})
         if cell.setting["task"] not in HARD_TASKS
     }
 
 
-def simulated_actions_help(cells: Cells) -> Outcome:
-    """MBMA learns faster than PPO."""
-    found = ratios(cells, "MBMA")
-    mean = float(np.mean(list(found.values())))
-    listed = ", ".join(f"{task} {ratio:.2f}" for task, ratio in found.items())
-    return Outcome(mean > 1, f"mean {mean:.2f}; {listed}")
+def simulated_actions_help(value_clip: str) -> Callable[[Cells], Outcome]:
+    """Whether MBMA learns faster than PPO, both with or both without the value clip."""
+
+    def check(cells: Cells) -> Outcome:
+        found = ratios(cells, "MBMA", AVERAGE_RATIO, value_clip)
+        mean = float(np.mean(list(found.values())))
+        listed = ", ".join(f"{task} {ratio:.2f}" for task, ratio in found.items())
+        return Outcome(mean > 1, f"mean {mean:.2f}; {listed}")
+
+    return check
 
 
 def order_of_methods(cells: Cells) -> Outcome:
     """MBMA, then MBPO, then QMA."""
-    means = {method: float(np.mean(list(ratios(cells, method, RATIO).values()))) for method in ("MBMA", "MBPO", "QMA")}
+    means = {
+        method: float(np.mean(list(ratios(cells, method, RATIO, ON).values()))) for method in ("MBMA", "MBPO", "QMA")
+    }
     holds = means["MBMA"] > means["MBPO"] > means["QMA"]
     return Outcome(holds, ", ".join(f"{method} {mean:.2f}" for method, mean in means.items()))
 
@@ -168,9 +176,9 @@ TABLE = Table(
             "204,800 decisions",
             "20 min on 2 cores",
             {
-                "tasks": ("CartpoleSwingup", "ReacherEasy"),
+                "tasks": ("CartpoleSwingup", "CheetahRun"),
                 "hard_tasks": (),
-                "rows": (*ALL_METHODS, ("PPO", OFF), ("MBMA", OFF)),
+                "rows": SMALL_ROWS,
                 "settings": SMALL_NETWORKS,
                 "steps": 204_800,
                 "evaluations": 20,
@@ -184,7 +192,7 @@ TABLE = Table(
             {
                 "tasks": TASKS,
                 "hard_tasks": HARD_TASKS,
-                "rows": ALL_METHODS,
+                "rows": PUBLISHED_ROWS,
                 "settings": {},
                 "steps": 1_000_000,
                 "evaluations": 244,
@@ -197,8 +205,14 @@ TABLE = Table(
     claims=(
         Claim(
             "Simulated actions make PPO learn faster",
-            "average return over training, MBMA to PPO: ratio above 1 in the mean over tasks",
-            simulated_actions_help,
+            "average return over training, MBMA to PPO, both with the value clip: ratio above 1 in the mean over tasks",
+            simulated_actions_help(ON),
+        ),
+        Claim(
+            "Simulated actions make PPO learn faster, without the value clip (rlx's own claim)",
+            "the same without it",
+            simulated_actions_help(OFF),
+            scales=("small",),
         ),
         Claim(
             "Simulated actions help more than simulated states, and those more than a critic's actions",
@@ -216,6 +230,9 @@ TABLE = Table(
     "are of 64-64, the model is of 128-128, and the first extra samples come after 4 % of the steps, as in the full "
     "budget. best: at the evaluation whose mean over seeds is largest; average: of all evaluations after some "
     "training, 8 episodes of the sampling policy each. Ratios are to the mean of PPO with the same value clip. The "
-    "value clip is the released code's, 0.2 in units of value where values reach hundreds: it holds the critic back, "
-    "and rows without it show how much of the gain is due to that.",
+    "value clip is the released code's, 0.2 in units of value where values reach hundreds: the critic moves by little "
+    "more in an update. In the 100 updates of scale=small it cannot come far, so that MBMA, whose imagined advantages "
+    "are 8 rewards and a value, grows short-sighted; rows without the clip are the fairer comparison at this budget. A "
+    "first version of scale=small had ReacherEasy and the value clip in all rows: average ratios of 0.70 "
+    "(CartpoleSwingup) and 0.91 (ReacherEasy, where nobody learned anything in this budget).",
 )
