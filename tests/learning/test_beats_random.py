@@ -17,6 +17,16 @@ PENDULUM_PPO = {
     "entropy_coefficient": 0.0,
 }
 
+PENDULUM_MBMA = {
+    "num_envs": 8,
+    "rollout_length": 256,
+    "num_epochs": 10,
+    "num_minibatches": 32,
+    "discount": 0.95,
+    "reward_scale": 0.1,
+    "extras_start": 4_096,
+}
+
 
 @pytest.mark.parametrize(
     ("agent", "env", "options", "hyperparameters", "total_steps", "threshold"),
@@ -24,6 +34,7 @@ PENDULUM_PPO = {
         pytest.param("ppo", CARTPOLE, {}, {}, 80_000, 300, id="ppo-discrete"),
         pytest.param("dqn", CARTPOLE, {}, {}, 12_000, 100, id="dqn"),
         pytest.param("ppo", PENDULUM, {}, PENDULUM_PPO, 160_000, -600, id="ppo-continuous"),
+        pytest.param("mbma", PENDULUM, {}, PENDULUM_MBMA, 40_960, -600, id="mbma"),
         pytest.param("ppo", PENDULUM, {"discretise": 5}, PENDULUM_PPO, 160_000, -600, id="ppo-discretised"),
     ],
 )
