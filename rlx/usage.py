@@ -47,6 +47,8 @@ def shown(value: Any) -> str:
 
 def task_options(env: Env) -> dict[str, Any]:
     """The task's parameters and constructor arguments with their defaults, but for what rlx's own keys set."""
+    if hasattr(env.task.inner, "options"):
+        return dict(env.task.inner.options)
     task = getattr(env.task.inner, "env", env.task.inner)
     arguments = inspect.signature(type(task)).parameters.values()
     options = {p.name: p.default for p in arguments if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}

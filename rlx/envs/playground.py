@@ -8,6 +8,7 @@ no GPU. Locomotion and manipulation are left out, because they download their ro
 import dataclasses
 import importlib.util
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -60,12 +61,16 @@ class PlaygroundTask(Environment):
     Attributes:
         env: the Playground environment.
         action_repeat: control steps a decision, at least 1.
+        options: what ``make`` takes, with the values in use.
     """
 
-    def __init__(self, name: str, env: Any, action_repeat: int, episode_length: int) -> None:
+    def __init__(
+        self, name: str, env: Any, action_repeat: int, episode_length: int, options: Mapping[str, Any]
+    ) -> None:
         self._name = name
         self.env = env
         self.action_repeat = action_repeat
+        self.options = options
         self._decisions = math.ceil(episode_length / action_repeat)
 
     @property
@@ -157,7 +162,10 @@ def make(name: str, params: PyTree | None = None, *, action_repeat: int = 1, **o
         env = dm_control_suite.load(name, config, {**options, "impl": "jax"})
     if env.n_substeps < 1 or not math.isclose(env.n_substeps * env.sim_dt, env.dt, rel_tol=1e-6):
         raise ConfigurationError(f"{full_name}: ctrl_dt={env.dt} must be a whole number of times sim_dt={env.sim_dt}")
-    task = PlaygroundTask(name, env, action_repeat, config.episode_length)
+    used = {**config, **options, "action_repeat": action_repeat}
+    task = PlaygroundTask(
+        name, env, action_repeat, config.episode_length, {option: used[option] for option in sorted(known)}
+    )
     return Built(task, task.default_params if params is None else params, reset_mode="pool")
 
 

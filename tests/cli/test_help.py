@@ -46,6 +46,7 @@ def test_the_options_of_a_task_are_listed_on_demand():
     assert "max_steps_in_episode" not in cart_pole
     reacher = cli.train_help(["env=gymnax/Reacher-misc"])
     assert "env.num_joints=2" in reacher
+    assert "env.action_repeat=1" in cli.train_help(["env=playground/PointMass"])
     assert "no further options" in cli.train_help(["env=brax/reacher"])
 
 

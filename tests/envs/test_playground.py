@@ -156,6 +156,7 @@ def test_options_reach_the_physics():
     task = playground_family.make("CartpoleBalance", ctrl_dt=0.04, sim_dt=0.02).task
     assert task.env.n_substeps == 2
     assert task.env.mj_model.opt.timestep == 0.02
+    assert task.options == {"action_repeat": 1, "ctrl_dt": 0.04, "sim_dt": 0.02}
 
 
 @pytest.mark.parametrize(
