@@ -234,8 +234,7 @@ class MaskedPPO:
         """PPO's batch of a rollout ``[T, N]``, flattened to ``[T * N]``, after the penalty."""
         rollout = dataclasses.replace(rollout, reward=self.penalised_reward(rollout))
         if self.truncation_is_terminal:
-            ended = rollout.terminated | rollout.truncated
-            rollout = dataclasses.replace(rollout, terminated=ended, truncated=jnp.zeros_like(ended))
+            rollout = ppo.without_truncations(rollout)
         obs = ppo.normalised(state.statistics, rollout.obs)
         value = self.critic.apply(state.params["critic"], obs)
         next_value = self.critic.apply(state.params["critic"], ppo.normalised(state.statistics, rollout.next_obs))

@@ -93,7 +93,10 @@ class Extras:
 
 @struct.dataclass
 class MBMA:
-    """PPO with extra samples in its policy loss, for discrete and continuous actions."""
+    """PPO with extra samples in its policy loss, for discrete and continuous actions.
+
+    ``simulator`` is the environment's step, for ``source=simulator``; ``make_agent`` fills it in.
+    """
 
     accepts: ClassVar[tuple[type, ...]] = (Discrete, Box)
 
@@ -310,8 +313,7 @@ class MBMA:
     def make_batch(self, state: MBMAState, rollout: Transition) -> Batch:
         """PPO's batch of a rollout ``[T, N]``, flattened to ``[T * N]``."""
         if self.truncation_is_terminal:
-            ended = rollout.terminated | rollout.truncated
-            rollout = dataclasses.replace(rollout, terminated=ended, truncated=jnp.zeros_like(ended))
+            rollout = ppo.without_truncations(rollout)
         value, next_value = self.value(state, rollout.obs), self.value(state, rollout.next_obs)
         advantage = ppo.lambda_advantages(rollout, value, next_value, self.discount, self.trace_decay)
         batch = Batch(

@@ -5,6 +5,7 @@ passes over the batch in ``num_minibatches`` minibatches of the clipped surrogat
 their own, for agents that change one of them.
 """
 
+import dataclasses
 from typing import Any, ClassVar
 
 import chex
@@ -220,6 +221,12 @@ def action_distribution(spec: EnvSpec, outputs: Any, action_mask: jax.Array | No
             return FactoredCategorical(outputs, nvec, action_mask)
         case Box():
             return Normal(*outputs)
+
+
+def without_truncations(rollout: Transition) -> Transition:
+    """``rollout`` as if time limits were terminations, as some released code takes them."""
+    ended = rollout.terminated | rollout.truncated
+    return dataclasses.replace(rollout, terminated=ended, truncated=jnp.zeros_like(ended))
 
 
 def lambda_advantages(

@@ -1,6 +1,11 @@
 """The task of the tables on Pendulum, its methods and their settings."""
 
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from rlx.reproduce.jobs import returns
 
 PAPER = "Nauman and Cygan, ICML 2023, https://arxiv.org/abs/2210.13011"
 TASK = "gymnax/Pendulum-v1"
@@ -21,3 +26,9 @@ SETTINGS: dict[str, Any] = {
 }
 STEPS_PER_UPDATE: int = SETTINGS["num_envs"] * SETTINGS["rollout_length"]
 TOTAL_STEPS = TOTAL_UPDATES * STEPS_PER_UPDATE
+
+
+def trained_returns(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Steps ``[E]`` and returns ``[seeds, E]`` of the evaluations after some training."""
+    steps, values = returns(folder)
+    return steps[steps > 0], values[:, steps > 0]

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from papers.mbma._pendulum import METHODS, PAPER
+from papers.mbma._pendulum import METHODS, PAPER, trained_returns
 
 from rlx.report.figures import COLOURS, draw_band, new_figure, tidy
-from rlx.reproduce.jobs import Training, returns
+from rlx.reproduce.jobs import Training
 from rlx.reproduce.table import Cell, Cells, Claim, Outcome, Scale, Table
 
 if TYPE_CHECKING:
@@ -91,8 +91,7 @@ def jobs(scale: Scale) -> Sequence[Training]:
 
 def evaluations(folders: Mapping[str, Path], task: str, method: str, value_clip: str) -> tuple[np.ndarray, np.ndarray]:
     """Steps ``[E]`` and returns ``[seeds, E]`` of the evaluations after some training."""
-    steps, values = returns(folders[name_of(task, method, value_clip)])
-    return steps[steps > 0], values[:, steps > 0]
+    return trained_returns(folders[name_of(task, method, value_clip)])
 
 
 def cells(scale: Scale, folders: Mapping[str, Path]) -> Sequence[Cell]:

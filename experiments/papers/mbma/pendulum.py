@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from papers.mbma._pendulum import METHODS, PAPER, SETTINGS, TASK, TOTAL_STEPS
+from papers.mbma._pendulum import METHODS, PAPER, SETTINGS, TASK, TOTAL_STEPS, trained_returns
 
 from rlx.report.figures import COLOURS, draw_band, new_figure, tidy
-from rlx.reproduce.jobs import Training, returns
+from rlx.reproduce.jobs import Training
 from rlx.reproduce.table import NOTHING_PUBLISHED, Cell, Cells, Claim, Outcome, Scale, Table
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ def jobs(scale: Scale) -> Sequence[Training]:
 
 def evaluations(folders: Mapping[str, Path], method: str, value_clip: str) -> tuple[np.ndarray, np.ndarray]:
     """Steps ``[8]`` and returns ``[seeds, 8]`` of the evaluations after some training."""
-    steps, values = returns(folders[name_of(method, value_clip)])
-    return steps[steps > 0], values[:, steps > 0]
+    return trained_returns(folders[name_of(method, value_clip)])
 
 
 def cells(scale: Scale, folders: Mapping[str, Path]) -> Sequence[Cell]:
