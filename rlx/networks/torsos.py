@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from rlx.networks.dense import dense
+from rlx.networks.dense import dense, product
 from rlx.networks.initialisers import Initialiser, orthogonal
 from rlx.types import ConfigurationError, suggest
 
@@ -170,15 +170,28 @@ def convolve_directly(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def convolve_by_patches(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """``convolve`` as a matrix product over patches, which are shifted slices of the image side by side."""
+    """``convolve`` as a matrix product over patches, which are shifted slices of the image side by side.
+
+    Where it can, a patch serves a block of 2 x 2 outputs: the product has 1.8 times the operations (of a 3 x 3 kernel)
+    but patches take less than half the memory, which is what limits it.
+    """
     kernel_height, kernel_width, _, channels = kernel.shape
     height, width = x.shape[-3] - kernel_height + 1, x.shape[-2] - kernel_width + 1
+    down, right = (2 if size % 2 == 0 else 1 for size in (height, width))
     slices = [
-        x[..., row : row + height, column : column + width, :]
-        for row in range(kernel_height)
-        for column in range(kernel_width)
+        x[..., row : row + height : down, column : column + width : right, :]
+        for row in range(kernel_height + down - 1)
+        for column in range(kernel_width + right - 1)
     ]
-    return jnp.concatenate(slices, axis=-1) @ kernel.reshape((-1, channels))
+    shifted = [
+        jnp.pad(kernel, ((row, down - 1 - row), (column, right - 1 - column), (0, 0), (0, 0)))
+        for row in range(down)
+        for column in range(right)
+    ]
+    patches = jnp.concatenate(slices, axis=-1)
+    blocks = product(patches, jnp.stack(shifted, axis=-2).reshape((patches.shape[-1], -1)))
+    blocks = blocks.reshape((*x.shape[:-3], height // down, width // right, down, right, channels))
+    return blocks.swapaxes(-4, -3).reshape((*x.shape[:-3], height, width, channels))
 
 
 def _flatten(x: jax.Array, rank: int) -> jax.Array:
