@@ -177,9 +177,13 @@ class Agent(Protocol):
     Real-valued hyperparameters are leaves, so they can be vmapped and swept without a recompile; whatever fixes
     a shape or a branch is static. ``num_envs`` x ``rollout_length`` transitions make one learning event.
 
-    An agent that rewinds the task has two members more: a static field ``simulator``, which ``make_agent`` fills with
-    the environment's step, and ``rewinds``; if that is true, ``extras["task_state"]`` of its rollouts is what to step
-    from.
+    What only some agents need they declare by members that others lack; each of the flags is a static bool:
+
+    * ``simulator``, a static field that ``make_agent`` fills with the environment's step; with ``rewinds``,
+      ``extras["task_state"]`` of the rollouts is what to step from.
+    * ``observes``: ``observe(state, timestep) -> state`` takes in each timestep before ``act`` sees it. That state is
+      gone at the end of the rollout; ``update`` gets the one from before it.
+    * ``restarts``: every rollout begins with new episodes. Those that were running are not counted as ended.
     """
 
     accepts: ClassVar[tuple[type, ...]]

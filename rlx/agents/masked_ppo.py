@@ -113,6 +113,10 @@ class MaskedPPO:
     separate_clips: bool = hyper(False, "clip the gradients of actor and critic each by their own norm", static=True)
     advantages: str = hyper("minibatch", "where they are standardised", choices=("minibatch", "batch"), static=True)
     normalise_observations: bool = hyper(True, "standardise observations by their running statistics", static=True)
+    step_statistics: bool = hyper(
+        False, "take each observation into the statistics before acting on it, as the released code", static=True
+    )
+    restarts: bool = hyper(False, "begin every batch with new episodes, as the released code", static=True)
     hidden_sizes: tuple[int, ...] = hyper(
         (64, 64), "hidden units where the observation is no map of the paper's", within="[1, inf)", static=True
     )
@@ -142,17 +146,29 @@ class MaskedPPO:
         self, state: MaskedPPOState, timestep: Timestep, key: Key, clock: Clock
     ) -> tuple[jax.Array, dict[str, Any]]:
         """Sample actions; the log-probabilities ``[N, D]`` of their components travel with the transitions."""
-        logits = self.actor.apply(state.params["actor"], ppo.normalised(state.statistics, timestep.obs))
+        obs = ppo.normalised(state.statistics, timestep.obs)
+        logits = self.actor.apply(state.params["actor"], obs)
         action = self.policy_of(logits, self.acting_mask(timestep)).sample(key)
         log_prob = self.policy_of(logits, self.learning_mask(timestep)).component_log_prob(action)
-        return action.reshape(-1, *self.spec.action_shape), {"log_prob": log_prob}
+        extras = {"log_prob": log_prob} | ({"normalised_obs": obs} if self.observes else {})
+        return action.reshape(-1, *self.spec.action_shape), extras
+
+    @property
+    def observes(self) -> bool:
+        """Whether statistics follow every step."""
+        return self.normalise_observations and self.step_statistics
+
+    def observe(self, state: MaskedPPOState, timestep: Timestep) -> MaskedPPOState:
+        """Take a timestep's observations into the statistics."""
+        return dataclasses.replace(state, statistics=running_statistics.update(state.statistics, timestep.obs))
 
     def update(
         self, state: MaskedPPOState, rollout: Transition, key: Key, clock: Clock
     ) -> tuple[MaskedPPOState, Metrics]:
         """Run the epochs of the surrogate on one rollout, then take its observations into the statistics."""
         ended = rollout.terminated | rollout.truncated
-        episodes = episode_record.update(state.episodes, rollout.reward, ended, clock.env_steps, self.solved_return)
+        episodes = episode_record.abandon(state.episodes) if self.restarts else state.episodes
+        episodes = episode_record.update(episodes, rollout.reward, ended, clock.env_steps, self.solved_return)
         batch = self.make_batch(state, rollout)
         params, opt_state, updates = ppo.minibatch_epochs(
             self.loss,
@@ -235,9 +251,7 @@ class MaskedPPO:
         rollout = dataclasses.replace(rollout, reward=self.penalised_reward(rollout))
         if self.truncation_is_terminal:
             rollout = ppo.without_truncations(rollout)
-        obs = ppo.normalised(state.statistics, rollout.obs)
-        value = self.critic.apply(state.params["critic"], obs)
-        next_value = self.critic.apply(state.params["critic"], ppo.normalised(state.statistics, rollout.next_obs))
+        obs, value, next_value = self.values_of(state, rollout)
         advantage = ppo.lambda_advantages(rollout, value, next_value, self.discount, self.trace_decay)
         whole = self.advantages == "batch"
         batch = Batch(
@@ -250,6 +264,20 @@ class MaskedPPO:
             value_target=advantage + value,
         )
         return ppo.flattened(batch)
+
+    def values_of(self, state: MaskedPPOState, rollout: Transition) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Observations ``[T, N, ...]`` as the networks see them, their values, and those of what they led to."""
+        value_of = lambda obs: self.critic.apply(state.params["critic"], obs)  # noqa: E731
+        if not self.observes:
+            obs = ppo.normalised(state.statistics, rollout.obs)
+            return obs, value_of(obs), value_of(ppo.normalised(state.statistics, rollout.next_obs))
+        obs = rollout.extras["normalised_obs"]
+        value = value_of(obs)
+        after = running_statistics.update(state.statistics, rollout.obs)
+        next_value = value_of(ppo.normalised(after, rollout.next_obs))
+        # What was acted on next was normalised then; only what no action followed is left to be.
+        acted_on = ~(rollout.terminated | rollout.truncated).at[-1].set(True)
+        return obs, value, jnp.where(acted_on, jnp.roll(value, -1, axis=0), next_value)
 
     def penalised_reward(self, rollout: Transition) -> jax.Array:
         """What is learned from.

@@ -1,5 +1,7 @@
 """When learning first got somewhere: exact to the episode, found in the rollouts of training."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -37,6 +39,11 @@ def init(num_envs: int) -> EpisodeRecord:
     return EpisodeRecord(
         running=jnp.zeros(num_envs), recent=jnp.zeros(WINDOW), episodes=zero, first_success=zero, solved=zero
     )
+
+
+def abandon(record: EpisodeRecord) -> EpisodeRecord:
+    """The record when all environments begin new episodes: the running ones do not count."""
+    return dataclasses.replace(record, running=jnp.zeros_like(record.running))
 
 
 def update(

@@ -47,6 +47,10 @@ class EpisodeStatistics:
         """The same running episodes, with sums of zero."""
         return dataclasses.replace(EpisodeStatistics.zeros(self.episodes.shape[-1]), episode_return=self.episode_return)
 
+    def abandon(self) -> "EpisodeStatistics":
+        """The same sums, with running episodes that begin anew: they end uncounted."""
+        return dataclasses.replace(self, episode_return=jnp.zeros_like(self.episode_return))
+
 
 def collect(
     agent: Agent,
@@ -60,18 +64,26 @@ def collect(
 ) -> tuple[vector.VectorState, Timestep, EpisodeStatistics, Transition]:
     """Take ``rollout_length`` steps in each of the member's environments.
 
-    For an agent that rewinds the simulator (``agent.rewinds``), ``extras["task_state"]`` is the task's state in which
-    it acted.
+    What an agent may ask for (see `rlx.types.Agent`): new episodes at the start (``agent.restarts``), to take in each
+    timestep before it acts on it (``agent.observes``), and in ``extras["task_state"]`` the task's state in which it
+    acted (``agent.rewinds``).
 
     Returns:
         The environments' state, the timestep to act on next, the statistics, and the transitions ``[T, N, ...]``.
     """
+    restarts, observes, rewinds = (getattr(agent, name, False) for name in ("restarts", "observes", "rewinds"))
+    if restarts:
+        key, start_key = jax.random.split(key)
+        env_state, timestep = vector.reset(env, start_key, agent.num_envs)
+        statistics = statistics.abandon()
 
     def step(carry: PyTree, key: Key) -> tuple[PyTree, Transition]:
-        env_state, timestep, statistics = carry
+        env_state, timestep, statistics, observer = carry
         act_key, env_key = jax.random.split(key)
-        action, extras = agent.act(agent_state, timestep, act_key, clock)
-        if getattr(agent, "rewinds", False):
+        if observes:
+            observer = agent.observe(observer, timestep)
+        action, extras = agent.act(observer if observes else agent_state, timestep, act_key, clock)
+        if rewinds:
             extras = extras | {"task_state": env_state.task_state}
         env_state, following = vector.step(env, env_state, action, env_key)
         transition = Transition(
@@ -86,8 +98,8 @@ def collect(
             extras=extras,
             info=following.info,
         )
-        return (env_state, following, statistics.after(timestep, following)), transition
+        return (env_state, following, statistics.after(timestep, following), observer), transition
 
-    carry = (env_state, timestep, statistics)
-    carry, rollout = jax.lax.scan(step, carry, jax.random.split(key, agent.rollout_length))
-    return *carry, rollout
+    carry = (env_state, timestep, statistics, agent_state if observes else None)
+    (env_state, timestep, statistics, _), rollout = jax.lax.scan(step, carry, jax.random.split(key, agent.rollout_length))
+    return env_state, timestep, statistics, rollout
