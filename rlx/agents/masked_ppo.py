@@ -160,7 +160,11 @@ class MaskedPPO:
 
     def observe(self, state: MaskedPPOState, timestep: Timestep) -> MaskedPPOState:
         """Take a timestep's observations into the statistics."""
-        return dataclasses.replace(state, statistics=running_statistics.update(state.statistics, timestep.obs))
+        return dataclasses.replace(state, statistics=self.statistics_with(state, timestep.obs))
+
+    def statistics_with(self, state: MaskedPPOState, obs: jax.Array) -> RunningStatistics | None:
+        """The state's statistics, if there are any, after observations ``[..., *obs_shape]`` as well."""
+        return None if state.statistics is None else running_statistics.update(state.statistics, obs)
 
     def update(
         self, state: MaskedPPOState, rollout: Transition, key: Key, clock: Clock
@@ -181,9 +185,7 @@ class MaskedPPO:
             self.num_epochs,
             self.num_minibatches,
         )
-        statistics = state.statistics
-        if statistics is not None:
-            statistics = running_statistics.update(statistics, rollout.obs)
+        statistics = self.statistics_with(state, rollout.obs)
         metrics = ppo.mean_metrics(updates) | {
             "last_approx_kl": updates["log_prob_drop"][-1],
             "recent_return": episodes.recent_mean,
@@ -273,8 +275,7 @@ class MaskedPPO:
             return obs, value_of(obs), value_of(ppo.normalised(state.statistics, rollout.next_obs))
         obs = rollout.extras["normalised_obs"]
         value = value_of(obs)
-        after = running_statistics.update(state.statistics, rollout.obs)
-        next_value = value_of(ppo.normalised(after, rollout.next_obs))
+        next_value = value_of(ppo.normalised(self.statistics_with(state, rollout.obs), rollout.next_obs))
         # What was acted on next was normalised then; only what no action followed is left to be.
         acted_on = ~(rollout.terminated | rollout.truncated).at[-1].set(True)
         return obs, value, jnp.where(acted_on, jnp.roll(value, -1, axis=0), next_value)

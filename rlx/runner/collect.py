@@ -71,8 +71,8 @@ def collect(
     Returns:
         The environments' state, the timestep to act on next, the statistics, and the transitions ``[T, N, ...]``.
     """
-    restarts, observes, rewinds = (getattr(agent, name, False) for name in ("restarts", "observes", "rewinds"))
-    if restarts:
+    observe = getattr(agent, "observe", None) if getattr(agent, "observes", False) else None
+    if getattr(agent, "restarts", False):
         key, start_key = jax.random.split(key)
         env_state, timestep = vector.reset(env, start_key, agent.num_envs)
         statistics = statistics.abandon()
@@ -80,10 +80,10 @@ def collect(
     def step(carry: PyTree, key: Key) -> tuple[PyTree, Transition]:
         env_state, timestep, statistics, observer = carry
         act_key, env_key = jax.random.split(key)
-        if observes:
-            observer = agent.observe(observer, timestep)
-        action, extras = agent.act(observer if observes else agent_state, timestep, act_key, clock)
-        if rewinds:
+        if observe:
+            observer = observe(observer, timestep)
+        action, extras = agent.act(observer if observe else agent_state, timestep, act_key, clock)
+        if getattr(agent, "rewinds", False):
             extras = extras | {"task_state": env_state.task_state}
         env_state, following = vector.step(env, env_state, action, env_key)
         transition = Transition(
@@ -100,6 +100,7 @@ def collect(
         )
         return (env_state, following, statistics.after(timestep, following), observer), transition
 
-    carry = (env_state, timestep, statistics, agent_state if observes else None)
-    (env_state, timestep, statistics, _), rollout = jax.lax.scan(step, carry, jax.random.split(key, agent.rollout_length))
+    carry = (env_state, timestep, statistics, agent_state if observe else None)
+    carry, rollout = jax.lax.scan(step, carry, jax.random.split(key, agent.rollout_length))
+    env_state, timestep, statistics, _ = carry
     return env_state, timestep, statistics, rollout

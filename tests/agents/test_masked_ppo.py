@@ -11,6 +11,7 @@ from rlx import cli
 from rlx.agents.masked_ppo import MAP_TRUNKS, MaskedPPO
 from rlx.agents.ppo import Batch
 from rlx.envs import vector
+from rlx.networks import running_statistics
 from rlx.ops import invalid_actions
 from rlx.runner import loop
 from rlx.runner.collect import EpisodeStatistics, collect
@@ -270,6 +271,58 @@ def test_advantages_at_a_time_limit():
     np.testing.assert_allclose(whole.value_target, [1.00594, 0.0], atol=1e-6)
 
 
+def test_statistics_that_follow_every_step():
+    """Each observation is normalised by the ones up to it; values of what follows are those it was acted on with."""
+    seen = np.array([3.0, 5.0, -1.0, 2.0, 2.0, 7.0], np.float32)  # one before the rollout, four in it, one after
+    agent = plain(Discrete(4), discount=0.5, trace_decay=0.0)
+    agent = dataclasses.replace(agent, normalise_observations=True, step_statistics=True, num_envs=1)
+    state = dataclasses.replace(
+        agent_state(agent, jnp.ones((1, 4))),
+        statistics=running_statistics.update(running_statistics.init((1,)), jnp.full((1, 1), seen[0])),
+    )
+    by_hand = [(x - seen[: i + 1].mean()) / np.sqrt(seen[: i + 1].var()) for i, x in enumerate(seen[1:-1], start=1)]
+    observer, normalised = state, []
+    for x in seen[1:-1]:
+        step = timestep(jnp.ones((1, 4), bool))
+        step = dataclasses.replace(step, obs=jnp.full((1, 1), x))
+        observer = agent.observe(observer, step)
+        normalised.append(agent.act(observer, step, KEY, CLOCK)[1]["normalised_obs"])
+    np.testing.assert_allclose(np.ravel(normalised), by_hand, rtol=1e-5)
+    column = lambda x: jnp.asarray(x, jnp.float32).reshape(4, 1)  # noqa: E731
+    no = jnp.zeros((4, 1), bool)
+    steps = Transition(
+        obs=column(seen[1:-1])[..., None],
+        action=jnp.zeros((4, 1), jnp.int32),
+        reward=column([0.0, 0.0, 0.0, 0.0]),
+        terminated=no,
+        truncated=no.at[1].set(True),
+        next_obs=column([-1.0, 9.0, 2.0, 7.0])[..., None],  # the second leads to a time limit and not to the third
+        action_mask=None,
+        next_action_mask=None,
+        extras={"log_prob": jnp.zeros((4, 1, 1)), "normalised_obs": jnp.stack(normalised)},
+    )
+    batch = agent.make_batch(state, steps)
+    np.testing.assert_array_equal(batch.obs, np.stack(normalised)[:, 0])
+    np.testing.assert_array_equal(batch.value, np.ravel(normalised))
+    after = (np.array([9.0, 7.0]) - seen[:-1].mean()) / np.sqrt(seen[:-1].var())
+    following = np.array([by_hand[1], after[0], by_hand[3], after[1]])
+    np.testing.assert_allclose(batch.advantage, 0.5 * following - by_hand, rtol=1e-4)
+    np.testing.assert_allclose(agent.statistics_with(state, steps.obs).mean, [seen[:-1].mean()], rtol=1e-6)
+
+
+def test_statistics_at_every_step_leave_the_first_ratios_at_one():
+    agent, env, state = started("masked_ppo", "rlx/probe-masked", step_statistics=True, restarts=True)
+    steps = collect(agent, env, state.agent, state.env, state.timestep, state.statistics, KEY, CLOCK)[-1]
+    batch = agent.make_batch(state.agent, steps)
+    logits = agent.actor.apply(state.agent.params["actor"], batch.obs)
+    log_prob = agent.policy_of(logits, batch.action_mask).component_log_prob(batch.action)
+    np.testing.assert_allclose(log_prob, batch.log_prob, atol=1e-6)
+    # Under the statistics before or after the rollout they would be others.
+    for statistics in (state.agent.statistics, agent.statistics_with(state.agent, steps.obs)):
+        obs = running_statistics.normalise(statistics, steps.obs).reshape(batch.obs.shape)
+        assert np.abs(obs - batch.obs).max() > 0.1
+
+
 def test_the_penalty_is_learned_from_and_not_logged():
     info = {
         "invalid_null": jnp.array([[1], [0]]),
@@ -299,6 +352,7 @@ def test_the_released_codes_preset():
     assert (agent.discount, agent.trace_decay, agent.clip_epsilon) == (0.99, 0.97, 0.2)
     assert (agent.learning_rate, agent.adam_epsilon, agent.max_grad_norm) == (3e-4, 1e-8, 0.5)
     assert (agent.entropy_coefficient, agent.value_coefficient) == (0.01, 1.0)
+    assert (agent.restarts, agent.step_statistics, agent.truncation_is_terminal) == (True, True, True)
     for update, share in ((0, 0.995904), (243, 0.000576), (244, 0.0)):
         steps = jnp.int32(2048 * update)
         clock = dataclasses.replace(Clock.start(102_400), env_steps=steps)

@@ -52,3 +52,17 @@ def test_solved_needs_ten_episodes():
     few = episode_record.update(episode_record.init(1), reward[:9], ended[:9], jnp.int32(100), 5.0)
     assert few.solved == 0
     assert few.recent_mean == 5.0
+
+
+def test_running_episodes_can_be_abandoned():
+    record = episode_record.init(1)
+    reward = jnp.ones((3, 1))
+    at = lambda step: jnp.zeros((3, 1), bool).at[step].set(True)  # noqa: E731
+    record = episode_record.update(record, reward, at(1), jnp.int32(0), THRESHOLD)
+    for abandoned, total in ((False, 4.0), (True, 3.0)):
+        before = episode_record.abandon(record) if abandoned else record
+        after = episode_record.update(
+            before, reward[:3], jnp.array([[False], [False], [True]]), jnp.int32(3), THRESHOLD
+        )
+        assert after.recent[-1] == total
+        assert after.episodes == 2

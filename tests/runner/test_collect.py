@@ -1,6 +1,10 @@
+import dataclasses
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import struct
 from stub import Stub, StubState
 
 import rlx
@@ -94,6 +98,42 @@ def test_truncation_is_told_from_termination():
     )
     assert np.flatnonzero(rollout.truncated[:, 0]).tolist() == [4, 9]
     assert not rollout.terminated.any()
+
+
+@struct.dataclass
+class Watching(Stub):
+    """Begins every rollout with new episodes, and remembers in ``memory`` the rewards and number of timesteps seen."""
+
+    restarts: ClassVar = True
+    observes: ClassVar = True
+
+    def observe(self, state, timestep):
+        return dataclasses.replace(state, memory=state.memory + jnp.stack([timestep.reward.sum(), 1.0]))
+
+    def act(self, state, timestep, key, clock):
+        action, _ = super().act(state, timestep, key, clock)
+        return action, {"memory": state.memory}
+
+
+def test_a_rollout_that_begins_with_new_episodes_and_an_agent_that_watches():
+    """In probe-truncated each step's reward is 1, and episodes are 5 steps long."""
+    env = rlx.make_env("rlx/probe-truncated")
+    agent = Watching(env.spec, num_envs=2, rollout_length=7)
+    state = StubState(params=jnp.zeros(3), memory=jnp.zeros(2))
+    env_state, timestep = vector.reset(env, jax.random.key(0), 2)
+    statistics = EpisodeStatistics.zeros(2)
+    for rollouts in (1, 2):
+        env_state, timestep, statistics, rollout = collect(
+            agent, env, state, env_state, timestep, statistics, jax.random.key(rollouts), Clock.start(100)
+        )
+        assert np.flatnonzero(rollout.truncated[:, 0]).tolist() == [4]
+        # What it acts on: the start, and then a reward of 1 in each of 2 environments.
+        np.testing.assert_array_equal(rollout.extras["memory"], [[2 * step, step + 1] for step in range(7)])
+        # The two steps after the first episode count for none.
+        assert statistics.return_sum.tolist() == [5.0 * rollouts] * 2
+        assert statistics.length_sum.tolist() == [5.0 * rollouts] * 2
+        assert statistics.episodes.tolist() == [rollouts] * 2
+    assert state.memory.tolist() == [0.0, 0.0]
 
 
 class Reporting(Truncated):
