@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from papers.masking import table2
+from papers.masking import confounders, table2
 from papers.masking._regimes import curve, mean_return, run_of, scores, share_of_horizon
 
 from rlx.reproduce import chunks
@@ -23,6 +23,7 @@ def write_run(folder, training, removed, divergence, owner=0.0, solved=0.0):
     for index, step in enumerate(STEPS):
         for seed in range(2):
             row = {"step": step, "member": seed, "evaluation/return_mean": removed + index}
+            row |= {f"evaluation/invalid_{sort}": 0.25 * index for sort in ("null", "busy", "owner")}
             if step:
                 row |= {
                     "training/return_mean": training[index - 1] - seed,
@@ -79,7 +80,8 @@ def test_helpers(folders):
 
 def test_cells_and_claims(folders):
     cells = Cells(tuple(table2.cells(SCALE, folders)), "mean")
-    assert cells.one(map="10x10", regime="masking removed").scores.tolist() == [12.5, 12.5]
+    assert cells.one(map="10x10", regime="masking removed", metric="return").scores.tolist() == [12.5, 12.5]
+    assert cells.one(map="10x10", regime="masking removed", metric="invalid busy").scores.tolist() == [125, 125]
     assert cells.one(map="10x10", regime="naive", metric="early KL").published == 0.072
     assert cells.one(map="10x10", regime="naive", metric="return").published is None
     claims = [claim for claim in table2.TABLE.claims if "small" in claim.scales]
@@ -101,3 +103,28 @@ def test_every_published_number_has_a_cell(folders):
     }
     assert wanted <= named
     assert len(wanted) > 30
+
+
+def test_what_the_numbers_lean_on(tmp_path):
+    scale = Scale(2, "4 updates", "", {"steps": STEPS[-1], "maps": ("10x10",)})
+    folders = {job.name: tmp_path / job.name for job in confounders.TABLE.jobs(scale)}
+    assert len(folders) == 4
+    made_up = {  # return without the mask, invalid commands a step, steps to solve
+        "10x10-released_code": (20.0, 0.5, 50_000.0),
+        "10x10-entropy_a_bonus": (5.0, 0.5, 50_000.0),
+        "10x10-standard": (4.0, 0.5, 90_000.0),
+        "10x10-blocked_units_masked": (20.0, 0.0, 40_000.0),
+    }
+    for name, (removed, owner, solved) in made_up.items():
+        write_run(folders[name], [5, 30, 40, 40], removed=removed, divergence=0.01, owner=owner, solved=solved)
+    cells = Cells(tuple(confounders.cells(scale, folders)), "mean")
+    assert cells.one(variant="standard", regime="masking removed", metric="return").scores.tolist() == [6.5, 6.5]
+    assert cells.one(variant="standard", regime="masking", metric="solved").published is None
+    assert cells.one(variant="released code", regime="masking", metric="solved").published == 12
+    found = [claim.check(cells) for claim in confounders.TABLE.claims]
+    assert [outcome.holds for outcome in found] == [True, True, True]
+    assert found[0].measured.startswith("last 10 episodes 40.0, 39.0; solved at 27.0 % of the steps")
+    swap = {"10x10-released_code": folders["10x10-standard"], "10x10-standard": folders["10x10-released_code"]}
+    cells = Cells(tuple(confounders.cells(scale, folders | swap)), "mean")
+    assert [claim.check(cells).holds for claim in confounders.TABLE.claims] == [False, False, True]
+    assert set(confounders.figures(cells, folders)) == {"return"}

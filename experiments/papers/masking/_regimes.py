@@ -1,6 +1,6 @@
 """What the masking tables share: regimes, their trainings, and the numbers that the paper asks of each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ MAPS = ("4x4", "10x10", "16x16", "24x24")
 # Every budget has the learning rate of the paper's, and times are shares of it.
 HORIZON = 500_000
 STEPS_PER_UPDATE, STEPS_PER_EPISODE, RECENT = 2048, 200, 10
+SORTS = ("null", "busy", "owner")  # of invalid commands
 REMOVED = "masking removed"
 REGIMES = {
     "masking": ("agent.regime=masking", "agent.mask_evaluation=false", "eval_episodes=10"),
@@ -27,13 +28,13 @@ REGIMES = {
 _COSTS = {"4x4": 0.4, "10x10": 1.0, "16x16": 3.0, "24x24": 3.0}
 
 
-def training(map_name: str, regime: str, scale: Scale) -> Training:
-    """All seeds of a regime on a map; a row is logged for every update."""
+def training(map_name: str, regime: str, scale: Scale, choices: Sequence[str] | None = None) -> Training:
+    """All seeds of a regime on a map, or of what ``choices`` make of the preset; a row is logged for every update."""
     steps = scale.options["steps"]
     words = (
         "agent=masked_ppo_paper",
         f"env=rlx/microrts-{map_name}",
-        *REGIMES[regime],
+        *(REGIMES[regime] if choices is None else choices),
         f"total_steps={steps}",
         f"num_evaluations={-(-steps // STEPS_PER_UPDATE)}",
         "eval_mode=sample",
@@ -64,7 +65,7 @@ def scores(run: Run) -> dict[str, np.ndarray]:
         "return": last("update/recent_return"),
         "solved": share_of_horizon(last("update/solved_at")),
         "first reward": share_of_horizon(last("update/first_success_at")),
-        **{f"invalid {sort}": STEPS_PER_EPISODE * last(f"update/invalid_{sort}") for sort in ("null", "busy", "owner")},
+        **{f"invalid {sort}": STEPS_PER_EPISODE * last(f"update/invalid_{sort}") for sort in SORTS},
         "avoidable": sum(STEPS_PER_EPISODE * last_largest(run, sort) for sort in ("null", "owner")),
         "early KL": divergence[:, :25].mean(axis=1),
         "KL": divergence.mean(axis=1),
@@ -88,6 +89,8 @@ def mean_return(run: Run, first: int) -> np.ndarray:
     return values[:, steps > min(first, steps[-2] if len(steps) > 1 else 0)].mean(axis=1)
 
 
-def returns_without_mask(run: Run) -> np.ndarray:
-    """Mean of the last 10 evaluations of 10 episodes, ``[seeds]``."""
-    return curve(run, "evaluation/return_mean")[1][:, -RECENT:].mean(axis=1)
+def scores_without_mask(run: Run) -> dict[str, np.ndarray]:
+    """The paper's numbers of a training with the mask removed: means of the last 10 evaluations, each ``[seeds]``."""
+    recent = lambda key: curve(run, f"evaluation/{key}")[1][:, -RECENT:].mean(axis=1)  # noqa: E731
+    counters = {f"invalid {sort}": STEPS_PER_EPISODE * recent(f"invalid_{sort}") for sort in SORTS}
+    return {"return": recent("return_mean"), **counters}

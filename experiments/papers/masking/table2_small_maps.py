@@ -27,7 +27,7 @@ def naive_learns(cells: Cells) -> Outcome:
 
 def behaviour_survives(cells: Cells) -> Outcome:
     """What was learned with the mask is partly there without it."""
-    means = [float(cells.one(map=m, regime=REMOVED).scores.mean()) for m in MAPS]
+    means = [float(cells.one(map=m, regime=REMOVED, metric="return").scores.mean()) for m in MAPS]
     return Outcome(bool(min(means) >= 5 and max(means) < 40), f"mean returns {means[0]:.1f} and {means[1]:.1f}")
 
 
