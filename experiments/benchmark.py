@@ -45,6 +45,7 @@ class Settings:
     quick: bool = hyper(False, "a tenth of the work a repetition, to see that all runs")
     breakdown: bool = hyper(False, "also say what share of an iteration of PPO each part takes")
     environments: bool = hyper(False, "also say how fast microRTS is by itself")
+    masking: bool = hyper(False, "also say how long a training of masked PPO in microRTS takes, and what of it")
     many_actions: bool = hyper(False, "also say what share of a learning event of MBMA each part takes")
     folder: str = hyper("results/benchmark", "where benchmark.md and .csv are written")
 
@@ -163,6 +164,12 @@ def benchmark(words: list[str]) -> None:
         text = f"{machine()}; load before the start {load:.1f}. {environment_speed.DESCRIPTION}"
         speeds = environment_speed.table(settings.repetitions, settings.quick)
         publish(folder / "environments", "microRTS by itself", text, speeds)
+    if settings.masking:
+        import masked_run_breakdown
+
+        rows = masked_run_breakdown.table(settings.repetitions, settings.quick)
+        text = f"{machine()}; load before the start {load:.1f}. {masked_run_breakdown.description(rows)}"
+        publish(folder / "masked_run", "A training of masked PPO", text, rows)
     if settings.many_actions:
         from many_actions_breakdown import split
 

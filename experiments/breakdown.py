@@ -94,9 +94,8 @@ def partial_programs(agent: Any, env: Env) -> dict[str, Program]:
     batch = jax.jit(agent.make_batch)(state.agent, rollout)
 
     def batching(_: PyTree, key: Key) -> PyTree:
-        nudge = 1e-6 * jax.random.uniform(key)
-        nudged = dataclasses.replace(rollout, obs=rollout.obs + nudge, next_obs=rollout.next_obs + nudge)
-        return agent.make_batch(state.agent, nudged)
+        nudged = jax.tree.map(lambda weight: weight + 1e-6 * jax.random.uniform(key), state.agent.params)
+        return agent.make_batch(dataclasses.replace(state.agent, params=nudged), rollout)
 
     def passes(loss: Any, optimiser: Optimiser) -> Callable[[PyTree, Key], PyTree]:
         def learning(carry: PyTree, key: Key) -> PyTree:

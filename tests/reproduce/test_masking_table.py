@@ -121,6 +121,7 @@ def test_what_the_numbers_lean_on(tmp_path):
     assert cells.one(variant="standard", regime="masking removed", metric="return").scores.tolist() == [6.5, 6.5]
     assert cells.one(variant="standard", regime="masking", metric="solved").published is None
     assert cells.one(variant="released code", regime="masking", metric="solved").published == 12
+    assert cells.one(variant="released code", metric="invalid busy, all episodes").scores.tolist() == [25, 25]
     found = [claim.check(cells) for claim in confounders.TABLE.claims]
     assert [outcome.holds for outcome in found] == [True, True, True]
     assert found[0].measured.startswith("last 10 episodes 40.0, 39.0; solved at 27.0 % of the steps")

@@ -1,0 +1,67 @@
+"""How long the released code's training in microRTS takes here and what of it, for ``benchmark.py masking=true``."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from breakdown import partial_programs, repeated, take_turns, whole
+from environment_speed import GYM
+
+import rlx
+from rlx import cli
+from rlx.runner.evaluate import evaluate
+from rlx.types import Key, PyTree
+
+EVENTS = 245  # of 2048 steps: the budget of 500,000
+AUTHORS_MINUTES = (56, 212)  # of their runs, the fastest and the slowest
+
+
+def table(repetitions: int, quick: bool) -> list[dict[str, Any]]:
+    """A row for each map: the parts of a learning event with its evaluation, and the whole training from it.
+
+    Args:
+        repetitions: of each program; the medians count.
+        quick: only the smallest map.
+    """
+    return [row(name, repetitions) for name in list(GYM)[: 1 if quick else None]]
+
+
+def row(name: str, repetitions: int) -> dict[str, Any]:
+    """One member's training on a map, its programs taking turns on one device."""
+    config = cli.compose_config(["agent=masked_ppo_paper", f"env=rlx/microrts-{name}", "agent.mask_evaluation=false"])
+    env = rlx.make_env(**config.env)
+    agent: Any = rlx.make_agent(spec=env, **config.agent)
+    parts = partial_programs(agent, env)
+    state = jax.jit(agent.init)(jax.random.key(0))
+
+    def playing(_: PyTree, key: Key) -> PyTree:
+        return evaluate(agent, env, state, key, num_episodes=10, mode="sample").returns
+
+    programs = {
+        "event": whole(agent, env),
+        "evaluation": repeated(playing, jnp.zeros(10)),
+        **{part: parts[part] for part in ("collect", "batch", "epochs")},
+    }
+    seconds = take_turns(programs, 1, repetitions)
+    total = seconds["event"] + seconds["evaluation"]
+    shares = {part: 100 * seconds[part] / total for part in ("collect", "batch", "epochs", "evaluation")}
+    return {
+        "map": name,
+        "event and evaluation, s": total,
+        "collecting, %": shares["collect"],
+        "values and advantages, %": shares["batch"],
+        "minibatches, %": shares["epochs"],
+        "evaluation, %": shares["evaluation"],
+        "all 500k steps, min": EVENTS * total / 60,
+    }
+
+
+def description(rows: list[dict[str, Any]]) -> str:
+    """What was measured, beside the authors' times."""
+    minutes = ", ".join(f"{each['all 500k steps, min']:.1f}" for each in rows)
+    return (
+        "One seed of agent=masked_ppo_paper on one device: 2048 steps, 80 minibatches of 256, and then 10 episodes "
+        f"with the mask removed. {EVENTS} of these, without compiling and logging, take {minutes} minutes; the "
+        f"authors' runs took {AUTHORS_MINUTES[0]} to {AUTHORS_MINUTES[1]}. Every device trains a seed of its own at "
+        "the same time.\n"
+    )
