@@ -182,8 +182,10 @@ class Agent(Protocol):
     * ``simulator``, a static field that ``make_agent`` fills with the environment's step; with ``rewinds``,
       ``extras["task_state"]`` of the rollouts is what to step from.
     * ``observes``: ``observe(state, timestep) -> state`` takes in each timestep before ``act`` sees it. That state is
-      gone at the end of the rollout; ``update`` gets the one from before it.
-    * ``restarts``: every rollout begins with new episodes. Those that were running are not counted as ended.
+      gone at the end of the rollout; ``update`` gets the one from before it. Rollouts then carry the state along,
+      which a replay would make slow.
+    * ``restarts``: every rollout begins with new episodes. Those that were running are not counted as ended, so none
+      ever ends where rollouts are shorter than episodes.
     """
 
     accepts: ClassVar[tuple[type, ...]]

@@ -65,6 +65,18 @@ def test_rlx_alone_is_measured_and_written(tmp_path):
     assert "num_updates=1" in (tmp_path / "benchmark.md").read_text()
 
 
+def test_a_training_of_masked_ppo_is_taken_apart(benchmark):
+    import masked_run_breakdown
+
+    rows = masked_run_breakdown.table(repetitions=1, quick=True)
+    shares = {name: value for name, value in rows[0].items() if name.endswith("%")}
+    assert sum(shares.values()) == pytest.approx(100)
+    assert all(value > 0 for name, value in shares.items() if "rest" not in name)
+    minutes = rows[0]["event and evaluation, s"] * 245 / 60
+    assert rows[0]["all 500k steps, min"] == pytest.approx(minutes)
+    assert f"take {minutes:.1f} minutes" in masked_run_breakdown.description(rows)
+
+
 def test_an_unknown_case_is_refused(benchmark, tmp_path):
     from rlx.types import ConfigurationError
 

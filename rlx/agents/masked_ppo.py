@@ -116,7 +116,9 @@ class MaskedPPO:
     step_statistics: bool = hyper(
         False, "take each observation into the statistics before acting on it, as the released code", static=True
     )
-    restarts: bool = hyper(False, "begin every batch with new episodes, as the released code", static=True)
+    restarts: bool = hyper(
+        False, "begin every batch with new episodes, as the released code; it must be longer than they are", static=True
+    )
     hidden_sizes: tuple[int, ...] = hyper(
         (64, 64), "hidden units where the observation is no map of the paper's", within="[1, inf)", static=True
     )
@@ -155,7 +157,7 @@ class MaskedPPO:
 
     @property
     def observes(self) -> bool:
-        """Whether statistics follow every step."""
+        """Whether statistics take in every step before acting on it (see `rlx.types.Agent`)."""
         return self.normalise_observations and self.step_statistics
 
     def observe(self, state: MaskedPPOState, timestep: Timestep) -> MaskedPPOState:

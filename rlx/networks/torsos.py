@@ -148,6 +148,8 @@ def make_torso(
 def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Correlate images with a kernel, stride 1 and no padding, in the form that suits the backend.
 
+    For reverse-mode differentiation only.
+
     Args:
         x: float32 ``[..., H, W, C]``.
         kernel: ``[kh, kw, C, channels]``.
@@ -172,12 +174,13 @@ def convolve_directly(x: jax.Array, kernel: jax.Array) -> jax.Array:
 def convolve_by_patches(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """``convolve`` as a matrix product over patches, which are shifted slices of the image side by side.
 
-    Where it can, a patch serves a block of 2 x 2 outputs: the product has 1.8 times the operations (of a 3 x 3 kernel)
-    but patches take less than half the memory, which is what limits it.
+    A patch serves a block of up to 2 x 2 outputs where their number is even and the kernel is larger than that: with a
+    3 x 3 kernel the product has 1.8 times the operations, but patches take less than half the memory, which limits it.
     """
     kernel_height, kernel_width, _, channels = kernel.shape
     height, width = x.shape[-3] - kernel_height + 1, x.shape[-2] - kernel_width + 1
-    down, right = (2 if size % 2 == 0 else 1 for size in (height, width))
+    down = 2 if height % 2 == 0 and kernel_height > 2 else 1
+    right = 2 if width % 2 == 0 and kernel_width > 2 else 1
     slices = [
         x[..., row : row + height : down, column : column + width : right, :]
         for row in range(kernel_height + down - 1)

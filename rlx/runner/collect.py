@@ -1,6 +1,7 @@
 """Step one member's environments with its behaviour policy."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -71,7 +72,7 @@ def collect(
     Returns:
         The environments' state, the timestep to act on next, the statistics, and the transitions ``[T, N, ...]``.
     """
-    observe = getattr(agent, "observe", None) if getattr(agent, "observes", False) else None
+    observe: Any = agent.observe if getattr(agent, "observes", False) else None  # type: ignore[attr-defined]
     if getattr(agent, "restarts", False):
         key, start_key = jax.random.split(key)
         env_state, timestep = vector.reset(env, start_key, agent.num_envs)

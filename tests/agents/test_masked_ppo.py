@@ -323,6 +323,19 @@ def test_statistics_at_every_step_leave_the_first_ratios_at_one():
         assert np.abs(obs - batch.obs).max() > 0.1
 
 
+def test_episodes_cut_by_the_end_of_a_batch_are_not_recorded():
+    """Of a reward of 1 a step for 5 steps; a batch of 16 has three episodes and a rest of one step."""
+    for restarts in (True, False):
+        agent, env, state = started("masked_ppo", "rlx/probe-truncated", restarts=restarts)
+        step = jax.jit(lambda state, agent=agent, env=env: loop.iterate(agent, env, state))
+        state = step(step(state))
+        record = state.agent.episodes
+        assert record.episodes == 4 * 6
+        assert record.recent.tolist() == [5.0] * 10
+        # The rest of the first batch goes on into the second only where episodes do.
+        assert record.running.tolist() == [1.0 if restarts else 2.0] * 4
+
+
 def test_the_penalty_is_learned_from_and_not_logged():
     info = {
         "invalid_null": jnp.array([[1], [0]]),

@@ -26,6 +26,8 @@ LIMITS = {
 # What one agent needs instead. Without negative rewards a negative head that starts at zero stays there.
 OWN: dict[str, dict] = {
     "logq": {"zero_negative": False},
+    # What the loop does for this agent alone; the rest of it is PPO's.
+    "masked_ppo": {"restarts": True, "step_statistics": True},
     # A model and extra samples from the first learning event on.
     "mbma": {
         "extras_start": 0,

@@ -54,13 +54,16 @@ def loop_convolution(image, kernel):
     return out
 
 
+# Outputs of an odd and of an even number of rows and columns, and a kernel too small for blocks of outputs.
+@pytest.mark.parametrize(
+    ("size", "kernel_size"), [((5, 7), (3, 3)), ((6, 7), (3, 3)), ((5, 8), (3, 4)), ((6, 8), (3, 3)), ((6, 5), (3, 2))]
+)
 @pytest.mark.parametrize("form", [torsos.convolve_by_patches, torsos.convolve_directly])
-def test_convolution_equals_a_plain_loop(form):
+def test_convolution_equals_a_plain_loop(form, size, kernel_size):
     rng = np.random.default_rng(1)
-    images = rng.normal(size=(2, 3, 5, 6, 2)).astype(np.float32)
-    kernel = rng.normal(size=(3, 2, 2, 4)).astype(np.float32)
+    images = rng.normal(size=(2, 3, *size, 2)).astype(np.float32)
+    kernel = rng.normal(size=(*kernel_size, 2, 4)).astype(np.float32)
     out = form(jnp.asarray(images), jnp.asarray(kernel))
-    assert out.shape == (2, 3, 3, 5, 4)
     for i in range(2):
         for j in range(3):
             np.testing.assert_allclose(out[i, j], loop_convolution(images[i, j], kernel), atol=1e-4)
@@ -68,7 +71,7 @@ def test_convolution_equals_a_plain_loop(form):
 
 def test_both_forms_share_parameters_outputs_and_gradients(monkeypatch):
     module = MinAtarCNN(channels=3, hidden_sizes=(4,), activation="swish")
-    images = jax.random.normal(KEY, (4, 5, 6, 2))
+    images = jax.random.normal(KEY, (4, 6, 8, 2))
 
     def loss(params, images):
         return jnp.square(module.apply(params, images)).sum()

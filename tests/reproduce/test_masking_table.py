@@ -23,7 +23,7 @@ def write_run(folder, training, removed, divergence, owner=0.0, solved=0.0):
     for index, step in enumerate(STEPS):
         for seed in range(2):
             row = {"step": step, "member": seed, "evaluation/return_mean": removed + index}
-            row |= {f"evaluation/invalid_{sort}": 0.25 * index for sort in ("null", "busy", "owner")}
+            row |= {f"evaluation/invalid_{sort}": 0.25 * n * index for n, sort in enumerate(("null", "busy", "owner"))}
             if step:
                 row |= {
                     "training/return_mean": training[index - 1] - seed,
@@ -82,6 +82,7 @@ def test_cells_and_claims(folders):
     cells = Cells(tuple(table2.cells(SCALE, folders)), "mean")
     assert cells.one(map="10x10", regime="masking removed", metric="return").scores.tolist() == [12.5, 12.5]
     assert cells.one(map="10x10", regime="masking removed", metric="invalid busy").scores.tolist() == [125, 125]
+    assert cells.one(map="10x10", regime="masking removed", metric="invalid owner").scores.tolist() == [250, 250]
     assert cells.one(map="10x10", regime="naive", metric="early KL").published == 0.072
     assert cells.one(map="10x10", regime="naive", metric="return").published is None
     claims = [claim for claim in table2.TABLE.claims if "small" in claim.scales]
@@ -108,10 +109,11 @@ def test_every_published_number_has_a_cell(folders):
 def test_what_the_numbers_lean_on(tmp_path):
     scale = Scale(2, "4 updates", "", {"steps": STEPS[-1], "maps": ("10x10",)})
     folders = {job.name: tmp_path / job.name for job in confounders.TABLE.jobs(scale)}
-    assert len(folders) == 4
+    assert len(folders) == 5
     made_up = {  # return without the mask, invalid commands a step, steps to solve
         "10x10-released_code": (20.0, 0.5, 50_000.0),
-        "10x10-entropy_a_bonus": (5.0, 0.5, 50_000.0),
+        "10x10-no_entropy_term": (6.0, 0.5, 50_000.0),
+        "10x10-entropy_as_bonus": (5.0, 0.5, 50_000.0),
         "10x10-standard": (4.0, 0.5, 90_000.0),
         "10x10-blocked_units_masked": (20.0, 0.0, 40_000.0),
     }
@@ -125,7 +127,9 @@ def test_what_the_numbers_lean_on(tmp_path):
     found = [claim.check(cells) for claim in confounders.TABLE.claims]
     assert [outcome.holds for outcome in found] == [True, True, True]
     assert found[0].measured.startswith("last 10 episodes 40.0, 39.0; solved at 27.0 % of the steps")
-    swap = {"10x10-released_code": folders["10x10-standard"], "10x10-standard": folders["10x10-released_code"]}
-    cells = Cells(tuple(confounders.cells(scale, folders | swap)), "mean")
-    assert [claim.check(cells).holds for claim in confounders.TABLE.claims] == [False, False, True]
+    for name in ("10x10-standard", "10x10-blocked_units_masked"):
+        swap = {"10x10-released_code": folders[name], name: folders["10x10-released_code"]}
+        cells = Cells(tuple(confounders.cells(scale, folders | swap)), "mean")
+        outcomes = [claim.check(cells).holds for claim in confounders.TABLE.claims]
+        assert outcomes == [name != "10x10-standard", name != "10x10-standard", name == "10x10-standard"]
     assert set(confounders.figures(cells, folders)) == {"return"}

@@ -136,6 +136,18 @@ def test_a_rollout_that_begins_with_new_episodes_and_an_agent_that_watches():
     assert state.memory.tolist() == [0.0, 0.0]
 
 
+def test_new_episodes_begin_anew_in_each_rollout():
+    env = rlx.make_env("gymnax/CartPole-v1")
+    agent = Watching(env.spec, num_envs=2, rollout_length=1)
+    state = StubState(params=jnp.zeros(3), memory=jnp.zeros(2))
+    around = (*vector.reset(env, jax.random.key(0), 2), EpisodeStatistics.zeros(2))
+    starts = [around[1].obs]
+    for key in jax.random.split(jax.random.key(1), 2):
+        *around, rollout = collect(agent, env, state, *around, key, Clock.start(100))
+        starts.append(rollout.obs[0])
+    assert len(np.unique(np.stack(starts).reshape(6, 4), axis=0)) == 6
+
+
 class Reporting(Truncated):
     """Reports the steps taken in the episode, the last one included."""
 
