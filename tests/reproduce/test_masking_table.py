@@ -95,12 +95,23 @@ def test_cells_and_claims(folders):
     assert [claim.check(cells).holds for claim in claims[:4]] == [False] * 4
 
 
+def test_maps_may_have_different_regimes(folders):
+    scale = Scale(2, "", "", {"steps": STEPS[-1], "rows": {"4x4": ("penalty 0",), "10x10": ("masking", "penalty 0")}})
+    assert [job.name for job in table2.jobs(scale)[1:]] == ["4x4-penalty_0", "10x10-masking", "10x10-penalty_0"]
+    cells = Cells(tuple(table2.cells(scale, folders)), "mean")
+    figure = table2.figures(cells, folders)["return"]
+    small, large = ({line.get_label(): line.get_color() for line in axes.lines} for axes in figure.axes)
+    assert list(small) == ["penalty 0"]
+    assert list(large) == ["masking", "masking removed", "penalty 0"]
+    assert small["penalty 0"] == large["penalty 0"] != large["masking"]
+
+
 def test_every_published_number_has_a_cell(folders):
     options = {**SCALE.options, "steps": 500_000}
     cells = table2.cells(Scale(2, "", "", options), folders)
     named = {(cell.setting["map"], cell.setting["regime"], cell.metric) for cell in cells}
     wanted = {
-        key for key in table2.published() if key[0] in options["maps"] and key[1] not in ("penalty -0.1", "penalty -1")
+        key for key in table2.published() if key[0] in options["rows"] and key[1] not in ("penalty -0.1", "penalty -1")
     }
     assert wanted <= named
     assert len(wanted) > 30

@@ -47,17 +47,15 @@ def published() -> dict[tuple[str, str, str], float]:
 
 def jobs(scale: Scale) -> Sequence[Job]:
     """A training for each map and regime, and the speed of the environment."""
-    trainings = [
-        training(map_name, regime, scale) for map_name in scale.options["maps"] for regime in scale.options["regimes"]
-    ]
-    return [speed.job(), *trainings]
+    rows = scale.options["rows"].items()
+    return [speed.job(), *(training(map_name, regime, scale) for map_name, regimes in rows for regime in regimes)]
 
 
 def cells(scale: Scale, folders: Mapping[str, Path]) -> Sequence[Cell]:
     """The paper's numbers of every row, and the environment's speed."""
     known, rows = published(), []
-    for map_name in scale.options["maps"]:
-        for regime in scale.options["regimes"]:
+    for map_name, regimes in scale.options["rows"].items():
+        for regime in regimes:
             run = run_of(folders, map_name, regime)
             found = scores(run)
             if regime == "masking":
@@ -143,21 +141,21 @@ def behaviour_survives(cells: Cells) -> Outcome:
 
 def figures(cells: Cells, folders: Mapping[str, Path]) -> "Mapping[str, Figure]":
     """Every curve against steps, a plot for each map."""
-    trained = [(cell.setting["map"], cell.setting["regime"]) for cell in cells.where(metric="KL")]
-    maps = list(dict.fromkeys(str(map_name) for map_name, _ in trained))
+    trained = [(str(cell.setting["map"]), str(cell.setting["regime"])) for cell in cells.where(metric="KL")]
+    maps = list(dict.fromkeys(map_name for map_name, _ in trained))
+    colours = dict(zip(dict.fromkeys(regime for _, regime in trained), COLOURS, strict=False))
     drawn = {}
     for name, (key, factor, label) in CURVES.items():
         figure, axes = new_figure(1, len(maps), width=4.6 * len(maps))
-        regimes = list(dict.fromkeys(str(regime) for _, regime in trained))
         for column, map_name in enumerate(maps):
             panel = axes[0, column]
-            for regime, colour in zip(regimes, COLOURS, strict=False):
+            for regime in (regime for at, regime in trained if at == map_name):
                 run = run_of(folders, map_name, regime)
                 steps, values = curve(run, key)
-                draw_band(panel, steps, factor * np.abs(values.T), regime, colour, statistic=cells.statistic)
+                draw_band(panel, steps, factor * np.abs(values.T), regime, colours[regime], statistic=cells.statistic)
                 if name == "return" and regime == "masking":
                     steps, values = curve(run, "evaluation/return_mean")
-                    draw_band(panel, steps, values.T, REMOVED, colour, style="--", statistic=cells.statistic)
+                    draw_band(panel, steps, values.T, REMOVED, colours[regime], style="--", statistic=cells.statistic)
             if name == "divergence":
                 panel.set_yscale("log")
             tidy(panel, map_name, "environment steps", label)
@@ -185,13 +183,13 @@ TABLE = Table(
             4,
             "102,400 steps",
             "40 min on 2 cores",
-            {"steps": 102_400, "maps": ("4x4", "10x10"), "regimes": SMALL_REGIMES},
+            {"steps": 102_400, "rows": dict.fromkeys(("4x4", "10x10"), SMALL_REGIMES)},
         ),
         "paper": Scale(
             4,
             "500,000 steps",
             "GPU; not measured",
-            {"steps": 500_000, "maps": MAPS, "regimes": ALL_REGIMES},
+            {"steps": 500_000, "rows": dict.fromkeys(MAPS, ALL_REGIMES)},
         ),
     },
     jobs=jobs,
