@@ -1,6 +1,7 @@
 """How many steps a second microRTS takes by itself, for ``benchmark.py environments=true``."""
 
 import functools
+import itertools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -66,13 +67,24 @@ def steps_per_second(
     quick: bool = False,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float:
-    """The median speed over the repetitions, of all environments together.
+    """The median speed over the repetitions, of all environments together (see `player`)."""
+    play = player(name, num_envs, devices, quick, clock)
+    return float(np.median([play() for _ in range(repetitions)]))
+
+
+def player(
+    name: str,
+    num_envs: int,
+    devices: int = 1,
+    quick: bool = False,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Callable[[], float]:
+    """A compiled function that plays at random for a while and returns steps a second, of all environments together.
 
     Args:
         name: the map, such as ``"10x10"``.
         num_envs: environments, spread evenly over the devices.
         devices: how many to use.
-        repetitions: how often to measure.
         quick: do a tenth of the work.
         clock: ``time.process_time`` counts only what this process itself computes, for one device on a busy machine.
     """
@@ -98,13 +110,17 @@ def steps_per_second(
     options = population.compiler_options(jax.default_backend())
     program = jax.jit(spread(run), donate_argnums=0, compiler_options=options)
     carry = jax.jit(spread(start))(jax.random.split(jax.random.key(0), devices))
-    speeds = []
-    for repetition in range(repetitions + 1):
-        keys = jax.random.split(jax.random.key(repetition), devices)
+    turns = itertools.count()
+
+    def play() -> float:
+        nonlocal carry
+        keys = jax.random.split(jax.random.key(next(turns)), devices)
         began = clock()
         carry = jax.block_until_ready(program(carry, keys))
-        speeds.append(num_envs * steps / (clock() - began))
-    return float(np.median(speeds[1:]))  # the first one compiled
+        return num_envs * steps / (clock() - began)
+
+    play()  # compiles
+    return play
 
 
 def draw(key: Key, mask: jax.Array, nvec: tuple[int, ...]) -> jax.Array:
