@@ -67,11 +67,20 @@ def step(env: Env, state: VectorState, action: jax.Array, key: Key) -> tuple[Vec
     """
     step_key, reset_key = jax.random.split(key)
     task_state, last = advance(env, state.task_state, state.episode_step, action, step_key)
-    state, starts = _next_starts(env, state, reset_key)
+    pool_key, start_key = jax.random.split(reset_key) if env.reset_mode == "pool" else (reset_key, reset_key)
+    state = _with_new_pool_entry(env, state, pool_key)
     ended = last.terminated | last.truncated
-    obs, task_state = _select(ended, starts, (last.final_obs, task_state))
+
+    def restart() -> tuple[jax.Array, PyTree, jax.Array | None]:
+        starts = _starts(env, state, start_key)
+        obs, states = _select(ended, starts, (last.final_obs, task_state))
+        return obs, states, _action_mask(env, states)
+
+    # In most steps no episode ends. Where members make this a batch, it is computed in every step all the same.
+    obs, task_state, mask = jax.lax.cond(
+        ended.any(), restart, lambda: (last.final_obs, task_state, last.final_action_mask)
+    )
     episode_step = jnp.where(ended, 0, last.episode_step)
-    mask = _action_mask(env, task_state)
     timestep = dataclasses.replace(last, obs=obs, action_mask=mask, episode_step=episode_step)
     return dataclasses.replace(state, task_state=task_state, episode_step=episode_step), timestep
 
@@ -125,21 +134,26 @@ def _draw_starts(env: Env, key: Key, number: int) -> tuple[jax.Array, PyTree]:
     return jax.vmap(lambda key: env.task.reset_env(key, env.params))(jax.random.split(key, number))
 
 
-def _next_starts(env: Env, state: VectorState, key: Key) -> tuple[VectorState, tuple[jax.Array, PyTree]]:
-    """A start for every copy, used or not, and the state with its pool refreshed."""
+def _with_new_pool_entry(env: Env, state: VectorState, key: Key) -> VectorState:
+    """The state with a new start in place of the pool's oldest, if there is such a pool."""
+    if env.reset_mode != "pool":
+        return state
+    assert state.slot is not None
+    new = env.task.reset_env(key, env.params)
+    pool = jax.tree.map(lambda old, x: old.at[state.slot].set(x), state.pool, new)
+    return dataclasses.replace(state, pool=pool, slot=(state.slot + 1) % env.pool_size)
+
+
+def _starts(env: Env, state: VectorState, key: Key) -> tuple[jax.Array, PyTree]:
+    """A start for every copy, used or not."""
     num_envs = state.episode_step.shape[0]
     if env.reset_mode == "fresh":
-        return state, _draw_starts(env, key, num_envs)
+        return _draw_starts(env, key, num_envs)
     assert state.pool is not None
     if env.reset_mode == "cached":
-        return state, state.pool
-    assert state.slot is not None
-    new_key, entry_key = jax.random.split(key)
-    new = env.task.reset_env(new_key, env.params)
-    pool = jax.tree.map(lambda old, x: old.at[state.slot].set(x), state.pool, new)
-    entries = jax.random.randint(entry_key, (num_envs,), 0, env.pool_size)
-    state = dataclasses.replace(state, pool=pool, slot=(state.slot + 1) % env.pool_size)
-    return state, jax.tree.map(lambda x: x[entries], pool)
+        return state.pool
+    entries = jax.random.randint(key, (num_envs,), 0, env.pool_size)
+    return jax.tree.map(lambda x: x[entries], state.pool)
 
 
 def _first_timestep(env: Env, obs: jax.Array, task_state: PyTree) -> Timestep:
