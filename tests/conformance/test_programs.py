@@ -7,6 +7,7 @@ from cases import host, scaled, unequal
 
 from rlx import build
 from rlx.runner import loop
+from rlx.runner.collect import collect
 from rlx.types import Clock
 
 
@@ -30,13 +31,17 @@ def test_a_sweep_compiles_once(case, compilations):
 
 
 def test_branches_on_the_clock_stay_branches_in_a_population(case):
-    one = jax.eval_shape(lambda: loop.init(case.agent, case.env, jax.random.key(0), Clock.start(1_000)))
-    alone = jax.make_jaxpr(lambda state: loop.iterate(case.agent, case.env, state))(one)
-    together = case.three.traced_chunk().jaxpr
-    branches = [sum(name == "cond" for name in primitives(program)) for program in (alone, together)]
-    if branches[0] == 0:
+    """All of the agent's are; what the environment asks of its own episodes is not."""
+    key, clock = jax.random.key(0), Clock.start(1_000)
+    one = jax.eval_shape(lambda: loop.init(case.agent, case.env, key, clock))
+    around = (one.env, one.timestep, one.statistics)
+    *_, rollout = jax.eval_shape(lambda state: collect(case.agent, case.env, state, *around, key, clock), one.agent)
+    acting = jax.make_jaxpr(case.agent.act)(one.agent, one.timestep, key, clock)
+    learning = jax.make_jaxpr(case.agent.update)(one.agent, rollout, key, clock)
+    alone = sum(name == "cond" for program in (acting, learning) for name in primitives(program))
+    if alone == 0:
         pytest.skip("it has no branches")
-    assert branches[1] == branches[0]
+    assert sum(name == "cond" for name in primitives(case.three.traced_chunk().jaxpr)) == alone
 
 
 def test_a_chunk_calls_nothing_on_the_host(case):
