@@ -21,7 +21,8 @@ from rlx.report.runs import learning_curves, read_run
 from rlx.report.statistics import interquartile_mean, stratified_bootstrap_interval
 from rlx.report.tables import write_table
 from rlx.runner.evaluate import evaluate
-from rlx.types import Discrete, Key, Mode, PyTree, Timestep, hyper
+from rlx.settings import hyper
+from rlx.types import Discrete, Key, Mode, PyTree, Timestep
 
 RUNS, RESULTS = Path("runs/baselines"), Path("results/baselines")
 

@@ -22,9 +22,10 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from rlx import cli
+from rlx.errors import ConfigurationError, suggest
 from rlx.report.tables import write_table
 from rlx.runner.run import RunFailed
-from rlx.types import ConfigurationError, hyper, suggest
+from rlx.settings import hyper
 
 ROOT = Path(__file__).parents[1]
 WORKERS = Path(__file__).parent / "peers"

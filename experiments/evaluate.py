@@ -12,7 +12,7 @@ from rlx.envs import render
 from rlx.loggers.jsonl import read_rows
 from rlx.runner.evaluate import record
 from rlx.runner.population import evaluation_keys
-from rlx.types import hyper
+from rlx.settings import hyper
 from rlx.verbs import Trained
 
 _DIFFERENT = "not equal to the logged evaluation: another device, number of devices or version changes the last bits"

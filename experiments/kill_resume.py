@@ -26,7 +26,7 @@ from rich.table import Table
 from rlx import cli
 from rlx.loggers.jsonl import read_rows
 from rlx.runner.run import RunFailed
-from rlx.types import hyper
+from rlx.settings import hyper
 
 TRAIN = Path(__file__).with_name("train.py")
 

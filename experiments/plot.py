@@ -11,7 +11,7 @@ import rlx
 from rlx import cli
 from rlx.report.curves import plot_learning_curves
 from rlx.report.runs import Run, learning_curves, read_run
-from rlx.types import hyper
+from rlx.settings import hyper
 
 RETURN = "evaluation/return_mean"
 SUFFIXES = (".png", ".svg", ".pdf")

@@ -9,11 +9,12 @@ import shlex
 from pathlib import Path
 
 from rlx import cli, usage
+from rlx.errors import ConfigurationError
 from rlx.reproduce import catalogue, write
 from rlx.reproduce.listing import listing
 from rlx.reproduce.perform import perform
 from rlx.reproduce.table import SCALES
-from rlx.types import ConfigurationError, hyper
+from rlx.settings import hyper
 
 PAPERS = Path(__file__).with_name("papers")
 RUNS, RESULTS = Path("runs/reproduce"), Path("results")

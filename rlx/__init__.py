@@ -12,8 +12,8 @@ from rlx.devices import use_all_cores, use_compilation_cache
 if TYPE_CHECKING:
     from rlx.build import make_agent
     from rlx.envs.api import make_env
+    from rlx.errors import ConfigurationError
     from rlx.registry import agents, environments
-    from rlx.types import ConfigurationError
     from rlx.verbs import evaluate, load, resume, train
 
 __all__ = [
@@ -30,7 +30,7 @@ __all__ = [
 
 # Imported when first used: a room on its own need not load all the others.
 _HOMES = {
-    "ConfigurationError": "rlx.types",
+    "ConfigurationError": "rlx.errors",
     "agents": "rlx.registry",
     "environments": "rlx.registry",
     "make_agent": "rlx.build",

@@ -17,12 +17,12 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from rlx import build, registry
-from rlx.build import Setting
 from rlx.envs import brax
 from rlx.envs.api import make_env
+from rlx.errors import ConfigurationError, suggest
 from rlx.runner.run import RunFailed
 from rlx.runner.settings import RunSettings
-from rlx.types import ConfigurationError, hyper, suggest
+from rlx.settings import Setting, check_names, checked, hyper, settings_of
 from rlx.usage import describe, line, listed, shown, task_options
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -96,13 +96,13 @@ def parse_settings(words: Sequence[str], cls: type) -> Any:
     Raises:
         ConfigurationError: for an unknown, missing or twice given key, or a value that does not fit.
     """
-    settings = build.settings_of(cls)
+    settings = settings_of(cls)
     values = {override.key_or_group: override.value() for override in parse_words(words, settings)}
-    build.check_names(values, settings, "", "this command")
+    check_names(values, settings, "", "this command")
     for name, setting in settings.items():
         if setting.default is dataclasses.MISSING and name not in values:
             raise ConfigurationError(f"{name}= is missing: {setting.doc}; --help lists all keys")
-    return cls(**{name: build.checked(settings[name], value, "") for name, value in values.items()})
+    return cls(**{name: checked(settings[name], value, "") for name, value in values.items()})
 
 
 def compose_config(words: Sequence[str]) -> Config:
@@ -111,7 +111,7 @@ def compose_config(words: Sequence[str]) -> Config:
     Raises:
         ConfigurationError: for an unknown agent or key, or a value that does not fit.
     """
-    run, env = build.settings_of(RunSettings), build.settings_of(EnvSettings)
+    run, env = settings_of(RunSettings), settings_of(EnvSettings)
     overrides = parse_words(words, run)
     for override in overrides:
         _check_key(override, run, env)
@@ -123,11 +123,11 @@ def compose_config(words: Sequence[str]) -> Config:
         )
     hyperparameters = {key: value for key, value in config.agent.items() if key != "name"}
     build.check_hyperparameters(config.agent["name"], hyperparameters)
-    build.check_names(config.run, run, "", "a run")
+    check_names(config.run, run, "", "a run")
     return Config(
         agent=config.agent,
-        env={key: build.checked(env[key], value, "env.") if key in env else value for key, value in config.env.items()},
-        run={key: build.checked(run[key], value, "") for key, value in config.run.items()},
+        env={key: checked(env[key], value, "env.") if key in env else value for key, value in config.env.items()},
+        run={key: checked(run[key], value, "") for key, value in config.run.items()},
     )
 
 
@@ -218,7 +218,7 @@ def _check_key(override: Override, run: dict[str, Setting], env: dict[str, Setti
             raise ConfigurationError(f"unknown key {key} (did you mean 'env.{near[0]}'?)")
     inner = group in ("agent", "env") and name.isidentifier() and key != "env.params"
     if not inner and key not in ("agent", "env", *run):
-        fields = {field for agent in registry.agents() for field in build.settings_of(registry.agent_class(agent))}
+        fields = {field for agent in registry.agents() for field in settings_of(registry.agent_class(agent))}
         known = ["agent", "env", "resume", *run, *(f"env.{field}" for field in env)]
         hint = suggest(key, [*known, *(f"agent.{field}" for field in sorted(fields))])
         raise ConfigurationError(f"unknown key {key}{hint}; --help lists all keys")
@@ -254,7 +254,7 @@ def _compose(overrides: list[str]) -> dict[str, Any]:
 
 def _defaults(cls: type) -> dict[str, Any]:
     """Every field of ``cls`` with its default, as YAML can hold it."""
-    defaults = {name: setting.default for name, setting in build.settings_of(cls).items()}
+    defaults = {name: setting.default for name, setting in settings_of(cls).items()}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()}
 
 

@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-from rlx.types import ConfigurationError, suggest
+from rlx.errors import ConfigurationError, suggest
 
 _AGENTS = {
     "dqn": "rlx.agents.dqn:DQN",

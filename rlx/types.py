@@ -5,9 +5,6 @@ batch, ``M`` members of a population (seeds x hyperparameters), ``A`` discrete a
 """
 
 import dataclasses
-import difflib
-import math
-from collections.abc import Iterable
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import jax
@@ -18,16 +15,6 @@ Key = jax.Array
 PyTree = Any
 Metrics = dict[str, jax.Array]
 Mode = Literal["greedy", "sample"]
-
-
-class ConfigurationError(ValueError):
-    """A configuration that cannot run. The message is one line: the mistake and its remedy."""
-
-
-def suggest(wrong: str, options: Iterable[str]) -> str:
-    """Return `` (did you mean 'x'?)`` for the nearest option, or an empty string if none is near."""
-    near = difflib.get_close_matches(wrong, list(options), n=1, cutoff=0.5)
-    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,25 +199,3 @@ class Agent(Protocol):
     def policy(self, state: PyTree, timestep: Timestep, key: Key, mode: Mode) -> jax.Array:
         """Return actions ``[N, ...]`` of the evaluation policy."""
         ...
-
-
-def hyper(default: Any, doc: str, *, within: str = "", choices: tuple[str, ...] = (), static: bool = False) -> Any:
-    """Declare a hyperparameter: a dataclass field that knows its meaning and its range.
-
-    Args:
-        default: default value.
-        doc: one line for ``--help``.
-        within: range of a number in interval notation, such as ``"(0, 1]"`` or ``"[1, inf)"``.
-        choices: the allowed words, for a string.
-        static: True for what fixes a shape or a branch; False makes it a pytree leaf that can be swept.
-    """
-    metadata = {"pytree_node": not static, "doc": doc, "within": within, "choices": choices}
-    return dataclasses.field(default=default, metadata=metadata)
-
-
-def in_interval(value: float, interval: str) -> bool:
-    """Whether ``value`` lies in ``interval``, written as ``"(0, 1]"``; NaN lies in none."""
-    low, high = (float(bound) for bound in interval[1:-1].split(","))
-    above = value >= low if interval[0] == "[" else value > low
-    below = value <= high if interval[-1] == "]" else value < high
-    return above and below and not math.isnan(value)

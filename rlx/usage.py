@@ -9,16 +9,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from rlx import build
-from rlx.build import Setting
 from rlx.envs.api import Env
+from rlx.settings import Setting, settings_of
 
 _WIDTH, _KEY, _LIMITS = 120, 36, 17
 
 
 def describe(cls: type, prefix: str = "") -> str:
     """A line for each field of ``cls``: its name and default, its range, its meaning."""
-    return "\n".join(_field(setting, prefix) for setting in build.settings_of(cls).values())
+    return "\n".join(_field(setting, prefix) for setting in settings_of(cls).values())
 
 
 def line(key: str, limits: str, doc: str) -> str:

@@ -10,6 +10,7 @@ import jax
 
 from rlx import build, registry
 from rlx.envs.api import Env, make_env
+from rlx.errors import ConfigurationError
 from rlx.loggers.console import Console
 from rlx.loggers.jsonl import JsonLines, read_rows, truncate_after
 from rlx.loggers.tensorboard import TensorBoard
@@ -22,7 +23,8 @@ from rlx.runner.observers import Logger, Progress
 from rlx.runner.plan import Plan
 from rlx.runner.run import Run
 from rlx.runner.settings import RunSettings
-from rlx.types import Agent, Clock, ConfigurationError, Mode, PyTree
+from rlx.settings import check_names, checked, settings_of
+from rlx.types import Agent, Clock, Mode, PyTree
 
 
 class Trained(NamedTuple):
@@ -151,9 +153,9 @@ def make_settings(**settings: Any) -> RunSettings:
     Raises:
         ConfigurationError: for an unknown name, a wrong type or a value out of range.
     """
-    fields = build.settings_of(RunSettings)
-    build.check_names(settings, fields, "", "a run")
-    return RunSettings(**{name: build.checked(fields[name], value, "") for name, value in settings.items()})
+    fields = settings_of(RunSettings)
+    check_names(settings, fields, "", "a run")
+    return RunSettings(**{name: checked(fields[name], value, "") for name, value in settings.items()})
 
 
 def _check(agent: Agent, env: Env, settings: RunSettings) -> None:
@@ -252,7 +254,7 @@ def _rebuild(folder: Path, agent: Agent | None, env: Env | None) -> tuple[Agent,
 
 
 def _agent_config(agent: Agent) -> dict[str, Any]:
-    fields = {name: getattr(agent, name) for name in build.settings_of(type(agent))}
+    fields = {name: getattr(agent, name) for name in settings_of(type(agent))}
     return {"name": build.agent_name(agent), **_plain(fields)}
 
 

@@ -78,7 +78,7 @@ def test_a_training_of_masked_ppo_is_taken_apart(benchmark):
 
 
 def test_an_unknown_case_is_refused(benchmark, tmp_path):
-    from rlx.types import ConfigurationError
+    from rlx.errors import ConfigurationError
 
     with pytest.raises(ConfigurationError, match=r"unknown case 'dqnn' \(did you mean 'dqn'\?\)"):
         benchmark.benchmark(["cases=[dqnn]", f"folder={tmp_path / 'none'}"])

@@ -8,8 +8,10 @@ from flax import struct
 
 import rlx
 from rlx import build
-from rlx.build import checked, make_agent, settings_of, validate
-from rlx.types import Box, ConfigurationError, Discrete, EnvSpec, MultiDiscrete, hyper
+from rlx.build import make_agent, validate
+from rlx.errors import ConfigurationError
+from rlx.settings import Setting, checked, hyper, settings_of
+from rlx.types import Box, Discrete, EnvSpec, MultiDiscrete
 
 DISCRETE = EnvSpec("test/discrete", (3,), "float32", Discrete(2), 10)
 FACTORED = dataclasses.replace(DISCRETE, name="test/factored", action_space=MultiDiscrete((2, 3)))
@@ -38,7 +40,7 @@ def test_settings_are_the_documented_fields():
     assert list(SETTINGS) == [
         "needed", "whole", "real", "maybe", "flag", "word", "choice", "literal", "sizes", "names"
     ]  # fmt: skip
-    assert SETTINGS["whole"] == build.Setting("whole", int, 1, "a whole number", "[1, inf)", ())
+    assert SETTINGS["whole"] == Setting("whole", int, 1, "a whole number", "[1, inf)", ())
     assert SETTINGS["choice"].choices == ("tanh", "relu")
     assert SETTINGS["needed"].default is dataclasses.MISSING
 

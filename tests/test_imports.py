@@ -10,7 +10,8 @@ FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__
 
 # Packages and modules of rlx from the bottom to the top; each imports only from the levels below its own.
 LEVELS = (
-    {"types", "devices"},
+    {"errors"},
+    {"types", "settings", "devices"},
     {"registry"},
     {"build"},
     {"ops", "networks", "replay", "envs"},

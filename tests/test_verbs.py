@@ -11,7 +11,8 @@ from flax import struct
 
 import rlx
 from rlx.runner import folder as run_folder
-from rlx.types import Discrete, EnvSpec, hyper
+from rlx.settings import hyper
+from rlx.types import Discrete, EnvSpec
 from rlx.verbs import make_settings
 
 # All runs of the same shape, so that they share one compiled program.

@@ -22,18 +22,8 @@ from rlx.replay import n_step, ring, sampling
 from rlx.replay.n_step import NStepBatch
 from rlx.replay.ring import Ring
 from rlx.replay.transitions import example_transition, replay_of
-from rlx.types import (
-    Clock,
-    Discrete,
-    EnvSpec,
-    Key,
-    Metrics,
-    Mode,
-    PyTree,
-    Timestep,
-    Transition,
-    hyper,
-)
+from rlx.settings import hyper
+from rlx.types import Clock, Discrete, EnvSpec, Key, Metrics, Mode, PyTree, Timestep, Transition
 
 
 @struct.dataclass

@@ -20,9 +20,10 @@ import numpy as np
 from flax import struct
 from jax.sharding import Mesh, PartitionSpec
 
+from rlx.errors import ConfigurationError
 from rlx.ops import log_mapping
 from rlx.ops.log_mapping import LogMapping
-from rlx.types import ConfigurationError, Key, PyTree
+from rlx.types import Key, PyTree
 
 Scalar = float | jax.Array
 SWEEPS_PER_BLOCK = 100

@@ -23,6 +23,7 @@ from flax import struct
 
 from rlx.agents import ppo
 from rlx.agents.ppo import Batch
+from rlx.errors import ConfigurationError
 from rlx.networks import running_statistics
 from rlx.networks.conv import ConvLayer, ConvNetwork
 from rlx.networks.heads import PolicyNetwork, ValueNetwork
@@ -31,20 +32,8 @@ from rlx.ops import episode_record, invalid_actions, optimisers
 from rlx.ops.distributions import FactoredCategorical
 from rlx.ops.episode_record import EpisodeRecord
 from rlx.ops.optimisers import Optimiser
-from rlx.types import (
-    Clock,
-    ConfigurationError,
-    Discrete,
-    EnvSpec,
-    Key,
-    Metrics,
-    Mode,
-    MultiDiscrete,
-    PyTree,
-    Timestep,
-    Transition,
-    hyper,
-)
+from rlx.settings import hyper
+from rlx.types import Clock, Discrete, EnvSpec, Key, Metrics, Mode, MultiDiscrete, PyTree, Timestep, Transition
 
 # The paper's networks (its table 5) by the shape of a microRTS observation, each with a dense layer of 128 on top.
 MAP_TRUNKS = {

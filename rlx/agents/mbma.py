@@ -27,6 +27,7 @@ from jax.flatten_util import ravel_pytree
 
 from rlx.agents import ppo
 from rlx.agents.ppo import Batch, Distribution
+from rlx.errors import ConfigurationError
 from rlx.networks import dynamics, running_statistics
 from rlx.networks.dynamics import DynamicsModel
 from rlx.networks.ensemble import apply_ensemble, init_ensemble
@@ -39,20 +40,8 @@ from rlx.ops.optimisers import Optimiser
 from rlx.replay import ring, sampling
 from rlx.replay.ring import Ring
 from rlx.replay.transitions import example_transition, replay_of
-from rlx.types import (
-    Box,
-    Clock,
-    ConfigurationError,
-    Discrete,
-    EnvSpec,
-    Key,
-    Metrics,
-    Mode,
-    PyTree,
-    Timestep,
-    Transition,
-    hyper,
-)
+from rlx.settings import hyper
+from rlx.types import Box, Clock, Discrete, EnvSpec, Key, Metrics, Mode, PyTree, Timestep, Transition
 
 # States of a task ``[B]``, actions and key to the states and the timestep that follow.
 Simulator = Callable[[PyTree, jax.Array, Key], tuple[PyTree, Timestep]]

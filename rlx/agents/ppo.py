@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from rlx.errors import ConfigurationError
 from rlx.networks import running_statistics
 from rlx.networks.heads import PolicyNetwork, ValueNetwork
 from rlx.networks.running_statistics import RunningStatistics
@@ -20,21 +21,8 @@ from rlx.ops import optimisers, policy_loss, returns
 from rlx.ops.distributions import Categorical, FactoredCategorical, Normal
 from rlx.ops.optimisers import Optimiser
 from rlx.ops.shuffle import shuffled_indices
-from rlx.types import (
-    Box,
-    Clock,
-    ConfigurationError,
-    Discrete,
-    EnvSpec,
-    Key,
-    Metrics,
-    Mode,
-    MultiDiscrete,
-    PyTree,
-    Timestep,
-    Transition,
-    hyper,
-)
+from rlx.settings import hyper
+from rlx.types import Box, Clock, Discrete, EnvSpec, Key, Metrics, Mode, MultiDiscrete, PyTree, Timestep, Transition
 
 Distribution = Categorical | FactoredCategorical | Normal
 

@@ -10,7 +10,8 @@ import numpy as np
 from gymnax.environments import spaces
 from gymnax.environments.environment import Environment
 
-from rlx.types import ActionSpace, Box, ConfigurationError, Discrete, Key, MultiDiscrete, PyTree
+from rlx.errors import ConfigurationError
+from rlx.types import ActionSpace, Box, Discrete, Key, MultiDiscrete, PyTree
 
 Decoder = Callable[[jax.Array], jax.Array]
 

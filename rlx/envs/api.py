@@ -22,7 +22,8 @@ from rlx import registry
 from rlx.envs.adapt import Adapted
 from rlx.envs.family import Built, ResetMode, override, refusals
 from rlx.envs.sticky import Sticky
-from rlx.types import ConfigurationError, EnvSpec, Key, PyTree, Timestep, suggest
+from rlx.errors import ConfigurationError, suggest
+from rlx.types import EnvSpec, Key, PyTree, Timestep
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

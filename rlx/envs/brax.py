@@ -13,7 +13,8 @@ from gymnax.environments.environment import Environment, EnvParams
 
 from rlx.envs.family import Built, constructor_options, unknown_option, unknown_task
 from rlx.envs.quiet import quiet
-from rlx.types import ConfigurationError, Key, PyTree, suggest
+from rlx.errors import ConfigurationError, suggest
+from rlx.types import Key, PyTree
 
 with quiet():
     from brax import envs as brax_envs

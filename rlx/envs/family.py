@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from gymnax.environments.environment import Environment
 
-from rlx.types import ConfigurationError, PyTree, suggest
+from rlx.errors import ConfigurationError, suggest
+from rlx.types import PyTree
 
 ResetMode = Literal["fresh", "pool", "cached"]
 

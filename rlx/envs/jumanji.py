@@ -22,7 +22,8 @@ from flax import struct
 from gymnax.environments.environment import Environment
 
 from rlx.envs.family import Built, constructor_options, unknown_option, unknown_task
-from rlx.types import ConfigurationError, Discrete, Key, MultiDiscrete, PyTree
+from rlx.errors import ConfigurationError
+from rlx.types import Discrete, Key, MultiDiscrete, PyTree
 
 # Left out: Sokoban, which downloads its levels but can be made by name, and the tasks that `_adapted` refuses.
 _NAMES = (

@@ -16,7 +16,8 @@ from flax import struct
 from gymnax.environments import spaces
 from gymnax.environments.environment import Environment, EnvParams, EnvState
 
-from rlx.types import ConfigurationError, Key
+from rlx.errors import ConfigurationError
+from rlx.types import Key
 
 
 @struct.dataclass

@@ -18,7 +18,8 @@ from gymnax.environments.environment import Environment, EnvParams
 
 from rlx.envs.family import Built, unknown_option, unknown_task
 from rlx.envs.quiet import quiet
-from rlx.types import ConfigurationError, Key, PyTree
+from rlx.errors import ConfigurationError
+from rlx.types import Key, PyTree
 
 _NAMES = (
     "AcrobotSwingup",

@@ -16,7 +16,8 @@ from rlx.envs.api import Env
 from rlx.envs.brax import BraxTask
 from rlx.envs.microrts import MicroRTS
 from rlx.envs.sticky import Sticky
-from rlx.types import ConfigurationError, PyTree
+from rlx.errors import ConfigurationError
+from rlx.types import PyTree
 
 _SIDE = 300  # pixels of the square picture; the title stands above it
 _TITLE = 24

@@ -12,7 +12,8 @@ from flax import struct
 from gymnax.environments import spaces
 from gymnax.environments.environment import Environment
 
-from rlx.types import Box, ConfigurationError, Key, MultiDiscrete, PyTree
+from rlx.errors import ConfigurationError
+from rlx.types import Box, Key, MultiDiscrete, PyTree
 
 
 @struct.dataclass

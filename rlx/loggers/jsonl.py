@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rlx.errors import ConfigurationError
 from rlx.loggers.rows import Row
-from rlx.types import ConfigurationError
 
 
 class JsonLines:

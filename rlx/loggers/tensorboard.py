@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from rlx.errors import ConfigurationError
 from rlx.loggers.rows import Row, scalars
-from rlx.types import ConfigurationError
 
 
 class TensorBoard:

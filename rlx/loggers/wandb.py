@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from rlx.errors import ConfigurationError
 from rlx.loggers.rows import Row, scalars
-from rlx.types import ConfigurationError
 
 
 class WandB:

@@ -5,7 +5,8 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from rlx.types import ConfigurationError, Key, PyTree
+from rlx.errors import ConfigurationError
+from rlx.types import Key, PyTree
 
 
 def init_ensemble(module: nn.Module, key: Key, size: int, *args: Any) -> PyTree:

@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from rlx.errors import ConfigurationError, suggest
 from rlx.networks.dense import dense, product
 from rlx.networks.initialisers import Initialiser, orthogonal
-from rlx.types import ConfigurationError, suggest
 
 _ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "tanh": jnp.tanh,

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from rlx.types import ConfigurationError
+from rlx.errors import ConfigurationError
 
 Scalar = float | jax.Array
 Count = int | jax.Array

@@ -10,7 +10,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from rlx.types import ConfigurationError
+from rlx.errors import ConfigurationError
 
 
 def lambda_advantages(

@@ -5,7 +5,8 @@ import math
 import jax
 import jax.numpy as jnp
 
-from rlx.types import ConfigurationError, Key
+from rlx.errors import ConfigurationError
+from rlx.types import Key
 
 _ROUNDS = 12  # even; with fewer, neighbouring positions stay visibly dependent when ``size`` is below a dozen
 

@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from rlx.errors import ConfigurationError
 from rlx.replay.ring import Ring, physical_row, size, take
-from rlx.types import ConfigurationError, Transition
+from rlx.types import Transition
 
 
 @struct.dataclass

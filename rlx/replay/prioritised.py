@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from rlx.types import ConfigurationError, Key
+from rlx.errors import ConfigurationError
+from rlx.types import Key
 
 WIDTH = 16
 

@@ -16,7 +16,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from rlx.types import ConfigurationError, PyTree
+from rlx.errors import ConfigurationError
+from rlx.types import PyTree
 
 
 @struct.dataclass

@@ -2,9 +2,10 @@
 
 import jax.numpy as jnp
 
+from rlx.errors import ConfigurationError
 from rlx.replay import ring
 from rlx.replay.ring import Ring
-from rlx.types import ConfigurationError, Discrete, EnvSpec, MultiDiscrete, Transition
+from rlx.types import Discrete, EnvSpec, MultiDiscrete, Transition
 
 
 def replay_of(example: Transition, replay_size: int, num_envs: int, rollout_length: int, n_step: int) -> Ring:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rlx.errors import ConfigurationError
 from rlx.report.statistics import STATISTICS, stratified_bootstrap_interval
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ def require_matplotlib() -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
-        from rlx.types import ConfigurationError
-
         raise ConfigurationError("plots need matplotlib: pip install 'rlx[report]'") from error
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import yaml
 from omegaconf import OmegaConf
 
+from rlx.errors import ConfigurationError, suggest
+
 FILES = ("config.yaml", "metadata.json", "metrics.jsonl")
 
 
@@ -38,13 +40,15 @@ def read_run(folder: Path | str) -> Run:
     folder = Path(folder)
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
-        raise _error(f"{folder} is not a run folder: it has no {', '.join(missing)}")
+        raise ConfigurationError(f"{folder} is not a run folder: it has no {', '.join(missing)}")
     try:
         config: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"), resolve=True)
         config = {str(key): value for key, value in config.items()}
         metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
     except (yaml.YAMLError, AttributeError, ValueError) as error:
-        raise _error(f"{folder}: config.yaml or metadata.json is damaged; restore it or leave that run out") from error
+        raise ConfigurationError(
+            f"{folder}: config.yaml or metadata.json is damaged; restore it or leave that run out"
+        ) from error
     return Run(folder, config, metadata, _read_rows(folder))
 
 
@@ -59,12 +63,10 @@ def learning_curves(run: Run, key: str = "evaluation/return_mean") -> tuple[np.n
     """
     values = {(row["member"], row["step"]): row[key] for row in run.rows if key in row}
     if not values:
-        from rlx.types import suggest
-
         names = {name for row in run.rows for name in row}
-        raise _error(f"no row of {run.folder} has {key!r}{suggest(key, names)}")
+        raise ConfigurationError(f"no row of {run.folder} has {key!r}{suggest(key, names)}")
     if any(isinstance(value, list) for value in values.values()):
-        raise _error(
+        raise ConfigurationError(
             f"{key!r} is a list in {run.folder}; name what is one number a row, such as {key.rstrip('s')}_mean"
         )
     members = sorted({member for member, _ in values})
@@ -81,11 +83,7 @@ def _read_rows(folder: Path) -> list[dict[str, Any]]:
             rows.append(json.loads(line))
         except json.JSONDecodeError as error:
             if number < len(lines):
-                raise _error(f"{folder}/metrics.jsonl is damaged in line {number}; mend or remove it") from error
+                raise ConfigurationError(
+                    f"{folder}/metrics.jsonl is damaged in line {number}; mend or remove it"
+                ) from error
     return rows
-
-
-def _error(message: str) -> ValueError:
-    from rlx.types import ConfigurationError  # here, because it imports JAX, which no report needs
-
-    return ConfigurationError(message)

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from rlx.errors import ConfigurationError, suggest
 from rlx.reproduce.jobs import Job
 from rlx.reproduce.table import SCALES, Scale, Table
-from rlx.types import ConfigurationError, suggest
 
 
 @dataclasses.dataclass(frozen=True)

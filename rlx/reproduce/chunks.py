@@ -16,7 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlx.types import ConfigurationError, PyTree
+from rlx.errors import ConfigurationError
+from rlx.types import PyTree
 
 _STATE = "state.npz"
 

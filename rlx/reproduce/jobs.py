@@ -15,12 +15,13 @@ import numpy as np
 
 from rlx import build, cli, verbs
 from rlx.envs.api import Env, make_env
+from rlx.errors import ConfigurationError
 from rlx.loggers.jsonl import read_rows
 from rlx.report.runs import learning_curves, read_run
 from rlx.reproduce import chunks
 from rlx.runner.folder import write_atomically
 from rlx.runner.interrupt import interruptible
-from rlx.types import Agent, ConfigurationError, PyTree
+from rlx.types import Agent, PyTree
 
 # What a run's result does not depend on.
 _BESIDE = ("run_dir", "tensorboard", "wandb", "wandb_project")

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from rlx.errors import ConfigurationError
 from rlx.reproduce import catalogue
 from rlx.reproduce.jobs import Job, folder_of
 from rlx.reproduce.table import Table
 from rlx.reproduce.write import folder_of as results_of
-from rlx.types import ConfigurationError
 
 
 def listing(papers: Path, runs: Path, results: Path) -> str:

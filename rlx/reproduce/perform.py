@@ -12,11 +12,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table as Grid
 from rich.text import Text
 
+from rlx.errors import ConfigurationError
 from rlx.loggers.console import duration
 from rlx.loggers.display import Display
 from rlx.reproduce.jobs import Job, folder_of
 from rlx.runner.interrupt import interruptible
-from rlx.types import ConfigurationError
 
 # Before this much is done, compiling is most of what the time was spent on.
 _TELLING_SHARE = 0.01

@@ -13,7 +13,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from rlx.types import ConfigurationError, PyTree
+from rlx.errors import ConfigurationError
+from rlx.types import PyTree
 
 _SCORE = "evaluation_return"
 

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import yaml
 
-from rlx.types import ConfigurationError
+from rlx.errors import ConfigurationError
 
 _PACKAGES = ("rlx", "jax", "jaxlib", "flax", "optax", "chex", "brax", "gymnax", "orbax-checkpoint", "numpy")
 _CONTENTS = ("config.yaml", "metadata.json", "metrics.jsonl", "checkpoints", "policy", "failed")

@@ -13,10 +13,11 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from rlx.envs.api import Env
+from rlx.errors import ConfigurationError
 from rlx.replay.ring import Ring
 from rlx.runner import loop
 from rlx.runner.evaluate import Evaluation, evaluate
-from rlx.types import Agent, Clock, ConfigurationError, Key, Mode, PyTree
+from rlx.types import Agent, Clock, Key, Mode, PyTree
 
 MEMBERS = PartitionSpec("members")
 REPLICATED = PartitionSpec()

@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from rlx.types import Mode, hyper
+from rlx.settings import hyper
+from rlx.types import Mode
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ from papers.logq._numpy_loop import Logarithmic, Regular, draw_sweep, step
 from rlx.agents import linear_q
 from rlx.agents.linear_q import LogQLearning, QLearning, Samples, advance, advance_seeds, init, init_seeds, stack
 from rlx.envs.finite_mdp import chain, mirrored_chain, tile_features
-from rlx.types import ConfigurationError
+from rlx.errors import ConfigurationError
 
 METHODS = [QLearning, LogQLearning]
 TABLE = jnp.eye(1)  # for updates of one pair alone

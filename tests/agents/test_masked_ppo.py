@@ -11,11 +11,12 @@ from rlx import cli
 from rlx.agents.masked_ppo import MAP_TRUNKS, MaskedPPO
 from rlx.agents.ppo import Batch
 from rlx.envs import vector
+from rlx.errors import ConfigurationError
 from rlx.networks import running_statistics
 from rlx.ops import invalid_actions
 from rlx.runner import loop
 from rlx.runner.collect import EpisodeStatistics, collect
-from rlx.types import Clock, ConfigurationError, Discrete, EnvSpec, MultiDiscrete, Timestep, Transition
+from rlx.types import Clock, Discrete, EnvSpec, MultiDiscrete, Timestep, Transition
 
 KEY = jax.random.key(0)
 CLOCK = Clock.start(1_000)

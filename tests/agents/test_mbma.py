@@ -16,10 +16,11 @@ from rlx.agents.mbma import MBMA, Extras
 from rlx.agents.ppo import PPO, Batch
 from rlx.envs import vector
 from rlx.envs.linear_quadratic import LinearQuadraticParams, Solution
+from rlx.errors import ConfigurationError
 from rlx.ops.policy_loss import clipped_value_loss
 from rlx.runner import loop
 from rlx.runner.collect import EpisodeStatistics, collect
-from rlx.types import Clock, ConfigurationError, Discrete, EnvSpec
+from rlx.types import Clock, Discrete, EnvSpec
 
 KEY = jax.random.key(0)
 CLOCK = Clock.start(10_000)

@@ -11,8 +11,9 @@ from flax import struct
 import rlx
 from rlx.agents.mbma import MBMA
 from rlx.envs import vector
+from rlx.errors import ConfigurationError
 from rlx.runner.collect import EpisodeStatistics, collect
-from rlx.types import Clock, ConfigurationError
+from rlx.types import Clock
 
 KEY = jax.random.key(3)
 CLOCK = Clock.start(10_000)

@@ -6,23 +6,24 @@ import shutil
 import pytest
 
 import rlx
-from rlx import build, cli, registry
+from rlx import cli, registry
 from rlx.runner.settings import RunSettings
-from rlx.types import Discrete, hyper
+from rlx.settings import hyper, settings_of
+from rlx.types import Discrete
 
 
 def test_without_words_everything_has_its_default():
     config = cli.compose_config([])
     assert config.agent["name"] == "ppo"
     assert config.env["name"] == "gymnax/CartPole-v1"
-    assert config.run == {name: setting.default for name, setting in build.settings_of(RunSettings).items()}
+    assert config.run == {name: setting.default for name, setting in settings_of(RunSettings).items()}
 
 
 @pytest.mark.parametrize("name", registry.agents())
 def test_every_agent_has_a_preset_that_states_its_fields(name):
     assert name in cli.presets()
     config = cli.compose_config([f"agent={name}"])
-    fields = build.settings_of(registry.agent_class(name))
+    fields = settings_of(registry.agent_class(name))
     assert config.agent == {
         "name": name,
         **{key: list(s.default) if isinstance(s.default, tuple) else s.default for key, s in fields.items()},

@@ -1,7 +1,8 @@
 import pytest
 
-from rlx import build, cli, registry
+from rlx import cli, registry
 from rlx.runner.settings import RunSettings
+from rlx.settings import settings_of
 
 
 @pytest.fixture(scope="module")
@@ -16,12 +17,12 @@ def test_it_fits_120_columns(text):
 def test_it_names_every_agent_environment_and_field(text):
     for name in registry.agents():
         assert f"\n{name}: " in text
-        for field, setting in build.settings_of(registry.agent_class(name)).items():
+        for field, setting in settings_of(registry.agent_class(name)).items():
             assert f"agent.{field}=" in text
             assert setting.doc.split()[-1] in text
     for name in registry.environments():
         assert name in text
-    for field, setting in build.settings_of(RunSettings).items():
+    for field, setting in settings_of(RunSettings).items():
         assert f"\n  {field}=" in text
         assert setting.doc in " ".join(text.split())
 

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import rlx
-from rlx import build, registry
+from rlx import registry
 from rlx.runner import population
+from rlx.settings import settings_of
 from rlx.types import Box, Clock, Discrete
 
 # The largest value of a field that shapes the work; a field that an agent lacks is left out.
@@ -48,7 +49,7 @@ TOTAL_STEPS = 1_000
 
 def small_agent(name, env, **hyperparameters):
     """Agent ``name`` with its defaults cut to `LIMITS`."""
-    settings = build.settings_of(registry.agent_class(name))
+    settings = settings_of(registry.agent_class(name))
     limited = {field: min(settings[field].default, limit) for field, limit in LIMITS.items() if field in settings}
     if "hidden_sizes" in settings:
         limited["hidden_sizes"] = (16,)

@@ -11,10 +11,11 @@ import pytest
 from cases import small_agent
 from probe_groups import DISCOUNT, GROUPS, group_env, groups_for, task
 
-from rlx import build, registry
+from rlx import registry
 from rlx.agents.ppo import normalised
 from rlx.runner import loop, population
 from rlx.runner.evaluate import acting_part, evaluate
+from rlx.settings import settings_of
 from rlx.types import Clock
 
 SEEDS = 2
@@ -93,7 +94,7 @@ class Learned(NamedTuple):
 def learned(name, group):
     """Agent ``name`` after it has learned all probes of a group, each with several seeds, as one program."""
     env = group_env(group)
-    settings = build.settings_of(registry.agent_class(name))
+    settings = settings_of(registry.agent_class(name))
     fields = {field: value for field, value in SHARED.items() if field in settings} | OWN.get(name, {})
     agent = small_agent(name, env, **fields)
     iterations = ITERATIONS.get(name, DEFAULT_ITERATIONS)

@@ -5,15 +5,15 @@ import jax.numpy as jnp
 import pytest
 from cases import host, scaled, unequal
 
-from rlx import build
 from rlx.runner import loop
 from rlx.runner.collect import collect
+from rlx.settings import settings_of
 from rlx.types import Clock
 
 
 def test_real_numbers_can_be_swept(case):
     """Every real-valued hyperparameter is a leaf."""
-    real = {name for name, setting in build.settings_of(type(case.agent)).items() if setting.type is float}
+    real = {name for name, setting in settings_of(type(case.agent)).items() if setting.type is float}
     leaves = {path[0].name for path, _ in jax.tree.leaves_with_path(case.agent)}
     assert real <= leaves
 

@@ -11,7 +11,8 @@ from gymnax.environments.environment import Environment, EnvParams, EnvState
 
 from rlx.envs import vector
 from rlx.envs.api import make_env
-from rlx.types import Box, ConfigurationError, Discrete, MultiDiscrete
+from rlx.errors import ConfigurationError
+from rlx.types import Box, Discrete, MultiDiscrete
 
 
 @struct.dataclass

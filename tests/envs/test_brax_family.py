@@ -8,7 +8,8 @@ import pytest
 from rlx.envs import render, vector
 from rlx.envs.api import make_env
 from rlx.envs.brax import BraxTask, brax_envs
-from rlx.types import Box, ConfigurationError, EnvSpec
+from rlx.errors import ConfigurationError
+from rlx.types import Box, EnvSpec
 
 N, P, LIMIT = 2, 3, 3
 

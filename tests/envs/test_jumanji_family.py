@@ -16,8 +16,9 @@ import rlx
 from rlx.envs import jumanji as jumanji_family
 from rlx.envs import vector
 from rlx.envs.api import make_env
+from rlx.errors import ConfigurationError
 from rlx.loggers.jsonl import read_rows
-from rlx.types import ConfigurationError, Discrete, MultiDiscrete
+from rlx.types import Discrete, MultiDiscrete
 
 SMALL = {"num_rows": 5, "num_cols": 5}
 

@@ -8,9 +8,10 @@ import pytest
 
 from rlx.envs.api import make_env
 from rlx.envs.linear_quadratic import LinearQuadraticParams, LinearQuadraticState, Solution, lambda_slope
+from rlx.errors import ConfigurationError
 from rlx.ops import gradient_variance
 from rlx.ops.gradient_variance import Components
-from rlx.types import Box, ConfigurationError
+from rlx.types import Box
 
 TASK = LinearQuadraticParams(drift=0.8, control=1.0, noise=0.2, state_cost=1.0, action_cost=0.5)
 SOLVED = Solution(-0.5, 0.4, 0.9, TASK)

@@ -11,7 +11,8 @@ from rlx import registry
 from rlx.envs import vector
 from rlx.envs.api import make_env
 from rlx.envs.probes import Action, Constant
-from rlx.types import Box, ConfigurationError, Discrete, EnvSpec
+from rlx.errors import ConfigurationError
+from rlx.types import Box, Discrete, EnvSpec
 
 
 def test_spec_says_what_an_agent_may_know():

@@ -11,7 +11,7 @@ from PIL import Image
 from rlx.envs import microrts_rules as rules
 from rlx.envs import render
 from rlx.envs.api import make_env
-from rlx.types import ConfigurationError
+from rlx.errors import ConfigurationError
 
 BLUE, RED, GREEN, INK = (60, 110, 190), (200, 60, 50), (60, 150, 80), (40, 40, 40)
 

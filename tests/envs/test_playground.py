@@ -16,8 +16,9 @@ import rlx
 from rlx.envs import playground as playground_family
 from rlx.envs import vector
 from rlx.envs.api import make_env
+from rlx.errors import ConfigurationError
 from rlx.runner.checkpoint import Checkpoints
-from rlx.types import Box, ConfigurationError, EnvSpec
+from rlx.types import Box, EnvSpec
 
 # Four control steps a decision, so the limit of 10 control steps comes after 3 decisions.
 N, P, REPEAT, LIMIT = 2, 3, 4, 3

@@ -12,7 +12,8 @@ from gymnax.environments.environment import Environment, EnvParams, EnvState
 from rlx.envs import render, vector
 from rlx.envs.api import make_env
 from rlx.envs.sticky import Sticky
-from rlx.types import Box, ConfigurationError, MultiDiscrete
+from rlx.errors import ConfigurationError
+from rlx.types import Box, MultiDiscrete
 
 N, LIMIT = 4096, 5
 SOME_NUMBER = spaces.Discrete(100)

@@ -4,8 +4,8 @@ import math
 import numpy as np
 import pytest
 
+from rlx.errors import ConfigurationError
 from rlx.loggers.jsonl import JsonLines, read_rows, truncate_after
-from rlx.types import ConfigurationError
 
 
 def row(step, member=0, **values):

@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
+from rlx.errors import ConfigurationError
 from rlx.loggers.tensorboard import TensorBoard
-from rlx.types import ConfigurationError
 
 
 def row(step, member, seed, value):

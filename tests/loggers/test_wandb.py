@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
+from rlx.errors import ConfigurationError
 from rlx.loggers.wandb import WandB
-from rlx.types import ConfigurationError
 
 
 def records(path):

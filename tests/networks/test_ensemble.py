@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rlx.errors import ConfigurationError
 from rlx.networks.ensemble import apply_ensemble, init_ensemble
 from rlx.networks.heads import PolicyNetwork, QNetwork
-from rlx.types import Box, ConfigurationError
+from rlx.types import Box
 
 KEY = jax.random.key(0)
 

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rlx.errors import ConfigurationError
 from rlx.networks import torsos
 from rlx.networks.torsos import MLP, MinAtarCNN, ResidualBlock, make_torso
-from rlx.types import ConfigurationError
 
 KEY = jax.random.key(0)
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from rlx.envs.linear_quadratic import LinearQuadraticParams, Solution
+from rlx.errors import ConfigurationError
 from rlx.ops import gradient_variance as gv
 from rlx.ops.gradient_variance import Components
-from rlx.types import ConfigurationError
 
 # Two states, two actions, two parameters; the action says much about the next state.
 POLICY = np.array([[0.3, 0.7], [0.6, 0.4]])

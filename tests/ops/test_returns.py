@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rlx.errors import ConfigurationError
 from rlx.ops.returns import lambda_advantages, lambda_returns, n_step_returns
-from rlx.types import ConfigurationError
 
 # Two environments, [T, N] with T = 8. The first terminates at 2, is truncated at 4 and outlasts the rollout.
 # The second is truncated at 1, terminates at 2 (an episode of one step) and is truncated at the last step.

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from rlx.errors import ConfigurationError
 from rlx.ops import shuffle
-from rlx.types import ConfigurationError
 
 KEY = jax.random.key(7)
 KEYS = 40_000

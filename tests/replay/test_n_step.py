@@ -3,9 +3,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rlx.errors import ConfigurationError
 from rlx.replay import n_step, ring
 from rlx.replay.ring import Ring
-from rlx.types import ConfigurationError, Transition
+from rlx.types import Transition
 
 NUM_ENVS = 2
 DISCOUNT = 0.9

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rlx.errors import ConfigurationError
 from rlx.replay import prioritised
-from rlx.types import ConfigurationError
 
 set_priorities = jax.jit(prioritised.set_priorities)
 

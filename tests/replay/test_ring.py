@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rlx.errors import ConfigurationError
 from rlx.replay import ring
-from rlx.types import ConfigurationError
 
 ITEM = {
     "image": jax.ShapeDtypeStruct((2, 2), jnp.uint8),

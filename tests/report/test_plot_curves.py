@@ -3,8 +3,8 @@ import sys
 import numpy as np
 import pytest
 
+from rlx.errors import ConfigurationError
 from rlx.report.curves import plot_learning_curves
-from rlx.types import ConfigurationError
 
 STEPS = np.array([0, 1000, 500_000, 1_000_000])
 

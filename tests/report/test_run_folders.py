@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import rlx
+from rlx.errors import ConfigurationError
 from rlx.report.runs import learning_curves, read_run
-from rlx.types import ConfigurationError
 
 
 def write_run(folder, lines):

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rlx.errors import ConfigurationError
 from rlx.reproduce import chunks
 from rlx.reproduce.jobs import Chunked, folder_of, outputs
-from rlx.types import ConfigurationError
 
 CHUNKS = 4
 

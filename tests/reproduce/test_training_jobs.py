@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from toy_tables import load
 
+from rlx.errors import ConfigurationError
 from rlx.loggers.jsonl import read_rows
 from rlx.reproduce import catalogue
 from rlx.reproduce.jobs import Training, folder_of, returns
 from rlx.reproduce.perform import perform
 from rlx.runner.run import RunFailed
-from rlx.types import ConfigurationError
 
 
 def rows(folder):

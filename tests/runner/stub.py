@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from rlx.types import Discrete, EnvSpec, hyper
+from rlx.settings import hyper
+from rlx.types import Discrete, EnvSpec
 
 
 @struct.dataclass

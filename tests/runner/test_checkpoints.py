@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rlx.errors import ConfigurationError
 from rlx.runner.checkpoint import Checkpoints
-from rlx.types import ConfigurationError
 
 
 def state(value):

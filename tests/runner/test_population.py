@@ -7,9 +7,10 @@ import pytest
 from stub import Stub
 
 import rlx
+from rlx.errors import ConfigurationError
 from rlx.replay.ring import Ring
 from rlx.runner import population
-from rlx.types import Clock, ConfigurationError, Discrete, EnvSpec
+from rlx.types import Clock, Discrete, EnvSpec
 
 SPEC = EnvSpec("task", (1,), "float32", Discrete(2), None)
 eight = pytest.mark.skipif(len(jax.devices()) < 8, reason="needs eight devices")

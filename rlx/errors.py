@@ -1,0 +1,14 @@
+"""What a person is told who asks for something that cannot be: one line, the mistake and its remedy."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class ConfigurationError(ValueError):
+    """A configuration that cannot run. The message is one line: the mistake and its remedy."""
+
+
+def suggest(wrong: str, options: Iterable[str]) -> str:
+    """Return `` (did you mean 'x'?)`` for the nearest option, or an empty string if none is near."""
+    near = difflib.get_close_matches(wrong, list(options), n=1, cutoff=0.5)
+    return f" (did you mean {near[0]!r}?)" if near else ""
