@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import rlx
-from rlx import registry
+from rlx import cli, registry
 from rlx.runner import population
 from rlx.settings import settings_of
 from rlx.types import Box, Clock, Discrete
@@ -24,6 +24,8 @@ LIMITS = {
     "learning_starts": 8,
     "target_period": 3,
 }
+# What a preset says of the sizes of networks and batches is not tried here.
+SIZES = {*LIMITS, "hidden_sizes", "critic_hidden_sizes", "model_hidden_sizes", "model_updates", "extras_start"}
 # What one agent needs instead. Without negative rewards a negative head that starts at zero stays there.
 OWN: dict[str, dict] = {
     "logq": {"zero_negative": False},
@@ -63,6 +65,30 @@ def small_env(name):
         return rlx.make_env("gymnax/CartPole-v1", max_episode_steps=TIME_LIMIT)
     discretise = None if Box in accepts else 3
     return rlx.make_env("gymnax/Pendulum-v1", max_episode_steps=TIME_LIMIT, discretise=discretise)
+
+
+def preset_agent(preset, env, **hyperparameters):
+    """The agent of a preset with its own choices, but for its sizes, which are cut to `LIMITS`."""
+    config = cli.compose_config([f"agent={preset}"]).agent
+    name = config.pop("name")
+    fields = settings_of(registry.agent_class(name))
+    changed = {field: value for field, value in config.items() if value != _plain(fields[field].default)}
+    chosen = {field: value for field, value in changed.items() if field not in SIZES} | hyperparameters
+    return small_agent(name, env, **chosen)
+
+
+def preset_env(preset):
+    """An environment for a preset; those of masked PPO get masks and counters."""
+    name = cli.compose_config([f"agent={preset}"]).agent["name"]
+    if name == "masked_ppo":
+        return rlx.make_env("rlx/microrts-4x4", max_episode_steps=TIME_LIMIT)
+    if preset == "mbma_paper":
+        return rlx.make_env("gymnax/Pendulum-v1", max_episode_steps=TIME_LIMIT)
+    return small_env(name)
+
+
+def _plain(default):
+    return list(default) if isinstance(default, tuple) else default
 
 
 class Population:
