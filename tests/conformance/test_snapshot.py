@@ -2,7 +2,7 @@
 
 Compiled without optimisation, since how XLA fuses a program decides on last bits that no line of ours decides on.
 
-    python tests/conformance/test_snapshot.py            writes the digests anew; say in the commit which changed, and why
+    python tests/conformance/test_snapshot.py    writes the digests anew; say in the commit which changed, and why
 """
 
 import hashlib
@@ -54,7 +54,7 @@ def digest(leaf):
 
 
 def digests_of(preset, fields):
-    """Digests of all leaves after 20 iterations of two members, and of an evaluation: what is kept, and all there are."""
+    """Digests of arrays after 20 iterations of two members and an evaluation: those to keep, and of all there are."""
     env = preset_env(preset)
     members = Population([preset_agent(preset, env, **fields)] * len(SEEDS), env, SEEDS)
     state = members.advance(members.start(), ITERATIONS)
@@ -79,7 +79,7 @@ def test_the_first_iterations_are_those_of_before(case, unoptimised):
         pytest.skip(f"the digests were made with {kept['place']}, not with {place()}")
     _, found = digests_of(*CASES[case])
     missing = set(kept["digests"][case]) - set(found)
-    assert not missing, f"{len(missing)} of {len(kept['digests'][preset])} arrays have other bits"
+    assert not missing, f"{len(missing)} of {len(kept['digests'][case])} arrays have other bits"
 
 
 if __name__ == "__main__":
