@@ -10,7 +10,7 @@ from rlx.settings import check_names, checked, settings_of
 from rlx.types import Agent, Box, Discrete, EnvSpec, MultiDiscrete
 
 _SPACE_NAMES = {Discrete: "discrete", MultiDiscrete: "factored", Box: "continuous"}
-_MEMBERS = ("accepts", "spec", "num_envs", "rollout_length", "init", "act", "update", "policy")
+_MEMBERS = ("accepts", "spec", "needs", "init", "act", "update", "policy")
 
 
 def make_agent(name: str, spec: Any, **hyperparameters: Any) -> Agent:

@@ -5,7 +5,8 @@ batch, ``M`` members of a population (seeds x hyperparameters), ``A`` discrete a
 """
 
 import dataclasses
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,6 @@ from flax import struct
 
 Key = jax.Array
 PyTree = Any
-Metrics = dict[str, jax.Array]
 Mode = Literal["greedy", "sample"]
 
 
@@ -52,6 +52,7 @@ class EnvSpec:
         action_space: what ``act`` must return for one environment.
         max_episode_steps: steps after which an episode is truncated; ``None`` if it never is.
         has_action_mask: whether timesteps carry an ``action_mask``.
+        counters: entries of ``info`` that count something in each step; evaluations report their mean.
     """
 
     name: str
@@ -60,6 +61,7 @@ class EnvSpec:
     action_space: ActionSpace
     max_episode_steps: int | None
     has_action_mask: bool = False
+    counters: tuple[str, ...] = ()
 
     @property
     def action_shape(self) -> tuple[int, ...]:
@@ -94,6 +96,7 @@ class Timestep:
         final_action_mask: the mask that belongs to ``final_obs``.
         episode_step: int32, steps taken in the episode that ``obs`` belongs to.
         info: the task's own counters and feedback.
+        memory: what acting carries from step to step (`Memory`), for those agents that have one.
     """
 
     obs: jax.Array
@@ -105,6 +108,7 @@ class Timestep:
     final_action_mask: jax.Array | None
     episode_step: jax.Array
     info: dict[str, Any]
+    memory: PyTree = None
 
 
 @struct.dataclass
@@ -113,6 +117,7 @@ class Transition:
 
     ``next_obs`` and ``next_action_mask`` belong to the state reached *before* any reset; ``extras`` is whatever
     the agent's ``act`` returned beside the action, and ``info`` the task's counters and feedback of that step.
+    ``task_state`` is the state of the task in which it acted, for agents that need it (`Needs`).
     """
 
     obs: jax.Array
@@ -125,36 +130,111 @@ class Transition:
     next_action_mask: jax.Array | None
     extras: dict[str, Any]
     info: dict[str, Any] = struct.field(default_factory=dict)
+    task_state: PyTree = None
+
+
+@struct.dataclass
+class Metrics:
+    """What one call of ``update`` reports; every value is a scalar or a vector ``[k]``, float32.
+
+    Attributes:
+        means: by name, each averaged over the gradient updates of this call.
+        last: by name, as they stand after this call.
+        updates: number of those gradient updates; where it is 0, all values are ignored.
+    """
+
+    means: dict[str, jax.Array]
+    last: dict[str, jax.Array] = struct.field(default_factory=dict)
+    updates: float | jax.Array = 1.0
 
 
 @struct.dataclass
 class Clock:
     """Counters shared by all members of a population; never batched, so a ``cond`` on them stays a branch.
 
+    ``act`` sees the clock as it stands when the rollout begins, ``update`` as it stands when the rollout has been
+    taken: the steps it learns from, and this learning event itself, are counted. `before` leads back to the former.
+
     Attributes:
         env_steps: int32, environment steps each member has taken, over all its ``N`` environments.
-        iterations: int32, learning events (``update`` calls) so far.
+        iterations: int32, rollouts taken, each followed by a learning event.
         total_steps: int32, the budget of ``env_steps``, for schedules.
+        steps_per_iteration: environment steps of one rollout.
     """
 
     env_steps: jax.Array
     iterations: jax.Array
     total_steps: jax.Array
+    steps_per_iteration: int = struct.field(pytree_node=False)
 
     @classmethod
-    def start(cls, total_steps: int) -> "Clock":
+    def start(cls, total_steps: int, steps_per_iteration: int) -> "Clock":
         """The clock of a run that has taken no step."""
         zero = jnp.zeros((), jnp.int32)
-        return cls(env_steps=zero, iterations=zero, total_steps=jnp.asarray(total_steps, jnp.int32))
+        return cls(zero, zero, jnp.asarray(total_steps, jnp.int32), steps_per_iteration)
 
-    def advance(self, env_steps: int) -> "Clock":
-        """The clock after one more iteration of ``env_steps`` steps."""
-        return dataclasses.replace(self, env_steps=self.env_steps + env_steps, iterations=self.iterations + 1)
+    def advance(self) -> "Clock":
+        """The clock one rollout later."""
+        return self._moved(1)
+
+    @property
+    def before(self) -> "Clock":
+        """The clock one rollout earlier."""
+        return self._moved(-1)
 
     @property
     def progress(self) -> jax.Array:
         """Share of the budget spent, float32 in [0, 1]."""
         return jnp.minimum(self.env_steps.astype(jnp.float32) / self.total_steps, 1.0)
+
+    def _moved(self, rollouts: int) -> "Clock":
+        return dataclasses.replace(
+            self,
+            env_steps=self.env_steps + rollouts * self.steps_per_iteration,
+            iterations=self.iterations + rollouts,
+        )
+
+
+class Memory(NamedTuple):
+    """What acting carries from one step to the next, in training, evaluation, recording and teaching alike.
+
+    It stands in ``timestep.memory`` when ``act`` or ``policy`` sees the timestep. Where ``timestep.episode_step`` is 0
+    an episode begins: a memory of episodes starts anew there.
+
+    Attributes:
+        start: from the agent's state and a number of environments ``N``, the memory before any timestep.
+        observe: from the agent's state, the memory and a timestep, the memory with that timestep taken in.
+        of_state: whether it is a running version of a part of the agent's state: then every rollout starts from the
+            state's, and evaluation holds it still. Else it goes on from rollout to rollout, and in evaluation too.
+    """
+
+    start: Callable[[PyTree, int], PyTree]
+    observe: "Callable[[PyTree, PyTree, Timestep], PyTree]"
+    of_state: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Needs:
+    """What an agent needs of whoever lets it act and learn; the only place where it says so.
+
+    Attributes:
+        num_envs: ``N``, parallel environments of one member.
+        rollout_length: ``T``, steps of each environment in one learning event.
+        fresh_episodes: whether every rollout begins with new episodes. Those that were running are not counted as
+            ended, so none ever ends where rollouts are shorter than episodes.
+        task_states: whether ``rollout.task_state`` holds the states of the task in which the agent acted, to step
+            from again.
+        acting: names of the fields of its state that ``act`` and ``policy`` read: what is saved as the policy, and
+            given to evaluation, where all others are ``None``.
+        memory: what acting carries from step to step, if anything.
+    """
+
+    num_envs: int
+    rollout_length: int
+    fresh_episodes: bool = False
+    task_states: bool = False
+    acting: tuple[str, ...] = ("params",)
+    memory: Memory | None = None
 
 
 @runtime_checkable
@@ -162,26 +242,19 @@ class Agent(Protocol):
     """A frozen pytree of hyperparameters with four pure methods.
 
     Real-valued hyperparameters are leaves, so they can be vmapped and swept without a recompile; whatever fixes
-    a shape or a branch is static. ``num_envs`` x ``rollout_length`` transitions make one learning event.
-
-    What only some agents need they declare by members that others lack; each of the flags is a static bool:
-
-    * ``simulator``, a static field that ``make_agent`` fills with the environment's step; with ``rewinds``,
-      ``extras["task_state"]`` of the rollouts is what to step from.
-    * ``observes``: ``observe(state, timestep) -> state`` takes in each timestep before ``act`` sees it. That state is
-      gone at the end of the rollout; ``update`` gets the one from before it. Rollouts then carry the state along,
-      which a replay would make slow.
-    * ``restarts``: every rollout begins with new episodes. Those that were running are not counted as ended, so none
-      ever ends where rollouts are shorter than episodes.
+    a shape or a branch is static.
     """
 
     accepts: ClassVar[tuple[type, ...]]
     spec: EnvSpec
-    num_envs: int
-    rollout_length: int
+
+    @property
+    def needs(self) -> Needs:
+        """How it is fed, what acting carries along, which part of its state acts; it depends on static fields only."""
+        ...
 
     def init(self, key: Key) -> PyTree:
-        """Return the state of a new agent: parameters, optimisers, statistics, replay. Its ``params`` act."""
+        """Return the state of a new agent, a dataclass: parameters, optimisers, statistics, replay."""
         ...
 
     def act(self, state: PyTree, timestep: Timestep, key: Key, clock: Clock) -> tuple[jax.Array, dict[str, Any]]:
@@ -189,11 +262,7 @@ class Agent(Protocol):
         ...
 
     def update(self, state: PyTree, rollout: Transition, key: Key, clock: Clock) -> tuple[PyTree, Metrics]:
-        """Learn from fresh transitions ``[T, N, ...]``.
-
-        ``clock`` stands at the start of the rollout. The metrics are scalars, averaged over the gradient updates
-        of this call; ``metrics["updates"]``, their number, is required and may be 0 (the rest is then ignored).
-        """
+        """Learn from fresh transitions ``[T, N, ...]``; ``clock`` counts them already."""
         ...
 
     def policy(self, state: PyTree, timestep: Timestep, key: Key, mode: Mode) -> jax.Array:

@@ -2,11 +2,10 @@
 
 import dataclasses
 import importlib.util
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import jax
 
 from rlx import build, registry
 from rlx.envs.api import Env, make_env
@@ -16,12 +15,14 @@ from rlx.loggers.jsonl import JsonLines, read_rows, truncate_after
 from rlx.loggers.tensorboard import TensorBoard
 from rlx.loggers.wandb import WandB
 from rlx.runner import folder as run_folder
-from rlx.runner import population
 from rlx.runner.checkpoint import Checkpoints
-from rlx.runner.evaluate import Evaluation, acting_part
+from rlx.runner.evaluate import Evaluation
+from rlx.runner.evaluation_rows import evaluation_rows
 from rlx.runner.observers import Logger, Progress
 from rlx.runner.plan import Plan
-from rlx.runner.run import Run
+from rlx.runner.population import Member, Population, members_of, stack
+from rlx.runner.run import Evaluated, Event, Note, Phase, Run, Stopped, load_acting
+from rlx.runner.run import Trained as TrainedTo
 from rlx.runner.settings import RunSettings
 from rlx.settings import check_names, checked, settings_of
 from rlx.types import Agent, Clock, Mode, PyTree
@@ -32,7 +33,7 @@ class Trained(NamedTuple):
 
     Attributes:
         folder: the run's folder.
-        agents: hyperparameters, leaves ``[M]``.
+        members: an agent and a seed each.
         env: the environment trained in.
         settings: what the run was told.
         state: the acting part of the agents' states, leaves ``[M, ...]``.
@@ -41,21 +42,33 @@ class Trained(NamedTuple):
     """
 
     folder: Path
-    agents: Agent
+    members: list[Member]
     env: Env
     settings: RunSettings
     state: PyTree
     step: int
     finished: bool
 
+    @property
+    def agents(self) -> Agent:
+        """Hyperparameters of the members, leaves ``[M]``."""
+        return stack([member.agent for member in self.members])
 
-def train(agent: Agent, env: Env, *, quiet: bool = False, progress: Progress | None = None, **settings: Any) -> Trained:
-    """Train ``num_seeds`` members of ``agent`` in ``env`` as one program, in a new run folder.
+
+def train(
+    agent: Agent | Sequence[Agent],
+    env: Env,
+    *,
+    quiet: bool = False,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Trained:
+    """Train a population in ``env`` as one program, in a new run folder: every agent with every seed.
 
     Ctrl-C saves and returns early; ``resume`` goes on.
 
     Args:
-        agent: hyperparameters, from ``make_agent`` or built by hand.
+        agent: hyperparameters, from ``make_agent`` or built by hand; or several that differ in real-valued ones only.
         env: from ``make_env``.
         quiet: show no live progress.
         progress: shows how far the run is, instead of the live display.
@@ -66,17 +79,21 @@ def train(agent: Agent, env: Env, *, quiet: bool = False, progress: Progress | N
         RunFailed: if a loss or a return is no longer finite.
     """
     run_settings = make_settings(**settings)
-    agent = build.validate(agent)
-    _check(agent, env, run_settings)
-    config = {"agent": _agent_config(agent), "env": _plain(env.config), "run": dataclasses.asdict(run_settings)}
+    agents = [build.validate(each) for each in _listed(agent)]
+    population = _population(agents, env, run_settings)
+    config = {
+        "agent": _agent_config(agents),
+        "env": _plain(env.config),
+        "run": dataclasses.asdict(run_settings),
+    }
     folder = run_folder.create(run_settings.run_dir, config)
-    return _run(agent, env, run_settings, folder, quiet, progress)
+    return _run(population, env, run_settings, folder, quiet, progress)
 
 
 def resume(
     folder: str | Path,
     *,
-    agent: Agent | None = None,
+    agent: Agent | Sequence[Agent] | None = None,
     env: Env | None = None,
     quiet: bool = False,
     progress: Progress | None = None,
@@ -85,7 +102,7 @@ def resume(
 
     Args:
         folder: a run's folder.
-        agent: the run's agent, needed only if it is not registered by name.
+        agent: the run's agent or agents, needed only if they are not registered by name.
         env: the run's environment, needed only if it was not made by name.
         quiet: show no live progress.
         progress: shows how far the run is, instead of the live display.
@@ -94,33 +111,28 @@ def resume(
         ConfigurationError: if there is no such run, or its checkpoint is missing or damaged.
     """
     folder = Path(folder).expanduser()
-    agent, env, settings = _rebuild(folder, agent, env)
-    steps = _plan(agent, settings).steps
+    agents, env, settings = _rebuild(folder, agent, env)
+    steps = _plan(agents[0], settings).steps
     parts = (folder / "checkpoints", folder / "policy")
     if all(steps in Checkpoints(part, keep=1, read_only=True).steps() for part in parts):
         told = f"{folder} is finished, at step {steps}; for more steps start a new run with a larger total_steps"
         (progress.message if progress else print)(told)
-        return load(folder, agent=agent, env=env)
-    _check(agent, env, settings)
-    return _run(agent, env, settings, folder, quiet, progress)
+        return load(folder, agent=agents, env=env)
+    return _run(_population(agents, env, settings), env, settings, folder, quiet, progress)
 
 
-def load(folder: str | Path, *, agent: Agent | None = None, env: Env | None = None) -> Trained:
+def load(folder: str | Path, *, agent: Agent | Sequence[Agent] | None = None, env: Env | None = None) -> Trained:
     """Read the newest policy of the run in ``folder``, finished or not; the arguments are those of ``resume``.
 
     Raises:
         ConfigurationError: if there is no such run, or its policy is missing or damaged.
     """
     folder = Path(folder).expanduser()
-    agent, env, settings = _rebuild(folder, agent, env)
-    if not (folder / "policy").is_dir():
-        raise ConfigurationError(f"nothing is saved in {folder}/policy yet; resume={folder} goes on with the run")
-    agents = population.stack([agent] * settings.num_seeds)
-    shapes = jax.eval_shape(lambda agents: jax.vmap(lambda a: a.init(jax.random.key(0)))(agents), agents)
-    policies = Checkpoints(folder / "policy", keep=1, read_only=True)
-    step, state = policies.restore(acting_part(shapes))
-    policies.close()
-    return Trained(folder, agents, env, settings, state, step, finished=step >= settings.total_steps)
+    agents, env, settings = _rebuild(folder, agent, env)
+    members = members_of(agents, settings.all_seeds)
+    clock = Clock.start(settings.total_steps, _plan(agents[0], settings).steps_per_iteration)
+    step, state = load_acting(folder, Population(members, env), clock)
+    return Trained(folder, members, env, settings, state, step, finished=step >= settings.total_steps)
 
 
 def evaluate(trained: Trained, *, num_episodes: int | None = None, mode: Mode | None = None) -> Evaluation:
@@ -134,17 +146,14 @@ def evaluate(trained: Trained, *, num_episodes: int | None = None, mode: Mode | 
     Returns:
         Returns and lengths, ``[M, num_episodes]``.
     """
-    settings = make_settings(
-        **{
-            **dataclasses.asdict(trained.settings),
-            "eval_episodes": trained.settings.eval_episodes if num_episodes is None else num_episodes,
-            "eval_mode": trained.settings.eval_mode if mode is None else mode,
-        }
-    )
-    mesh = population.mesh_for(settings.num_seeds)
-    program = population.programs(trained.env, mesh, settings.eval_episodes, settings.eval_mode).evaluate
-    keys = population.evaluation_keys(settings.seeds, trained.step)
-    return program(*(population.place(part, mesh) for part in (trained.agents, trained.state, keys)))
+    fields = settings_of(RunSettings)
+    given = {"eval_episodes": num_episodes, "eval_mode": mode}
+    chosen = {
+        name: vars(trained.settings)[name] if value is None else checked(fields[name], value, "")
+        for name, value in given.items()
+    }
+    population = Population(trained.members, trained.env, **chosen)
+    return population.evaluate(population.scatter(trained.state), trained.step)
 
 
 def make_settings(**settings: Any) -> RunSettings:
@@ -155,26 +164,33 @@ def make_settings(**settings: Any) -> RunSettings:
     """
     fields = settings_of(RunSettings)
     check_names(settings, fields, "", "a run")
-    return RunSettings(**{name: checked(fields[name], value, "") for name, value in settings.items()})
+    made = RunSettings(**{name: checked(fields[name], value, "") for name, value in settings.items()})
+    if not made.seeds and made.seed + made.num_seeds > 2**32:
+        raise ConfigurationError(f"seed={made.seed} and the next {made.num_seeds - 1} exceed 4294967295; lower it")
+    return made
 
 
-def _check(agent: Agent, env: Env, settings: RunSettings) -> None:
-    """Refuse what cannot run before anything is compiled or written; shapes and memory come from a trace.
+def differing(agents: Sequence[Agent]) -> list[dict[str, float]]:
+    """Of each agent, the hyperparameters in which they differ, by name."""
+    names = [name for name in settings_of(type(agents[0])) if len({vars(agent)[name] for agent in agents}) > 1]
+    return [{name: vars(agent)[name] for name in names} for agent in agents]
+
+
+def _population(agents: Sequence[Agent], env: Env, settings: RunSettings) -> Population:
+    """The population of a run; what cannot run is refused before anything is compiled or written.
 
     Raises:
         ConfigurationError: naming what does not fit.
     """
     if not isinstance(env, Env):
         raise ConfigurationError(f"{env!r} is no environment; build one with rlx.make_env")
-    if agent.spec != env.spec:
-        raise ConfigurationError(
-            f"the agent was built for {agent.spec.name}, not for this {env.name}; build it with make_agent(..., env)"
-        )
-    if settings.seed + settings.num_seeds > 2**32:
-        raise ConfigurationError(
-            f"seed={settings.seed} and the next {settings.num_seeds - 1} exceed 4294967295; lower it"
-        )
-    plan = _plan(agent, settings)
+    for agent in agents:
+        if agent.spec != env.spec:
+            raise ConfigurationError(
+                f"the agent was built for {agent.spec.name}, not for this {env.name}; "
+                "build it with make_agent(..., env)"
+            )
+    plan = _plan(agents[0], settings)
     if plan.steps > 2**31 - 1:
         raise ConfigurationError(
             f"the steps are taken agent.num_envs * agent.rollout_length = {plan.steps_per_iteration} at a time and "
@@ -182,17 +198,16 @@ def _check(agent: Agent, env: Env, settings: RunSettings) -> None:
         )
     if settings.wandb and importlib.util.find_spec("wandb") is None:
         raise ConfigurationError("wandb=true needs wandb: pip install 'rlx[wandb]', or leave it out")
-    mesh = population.mesh_for(settings.num_seeds)
-    programs = population.programs(env, mesh, settings.eval_episodes, settings.eval_mode)
-    keys = jax.eval_shape(lambda: population.keys_for(settings.seeds, population.INIT_STREAM))
-    agents = population.stack([agent] * settings.num_seeds)
-    population.memory_plan(jax.eval_shape(programs.init, agents, keys, Clock.start(settings.total_steps)), mesh)
+    members = members_of(agents, settings.all_seeds)
+    population = Population(members, env, settings.eval_episodes, settings.eval_mode, settings.solved_return)
+    population.plan(Clock.start(settings.total_steps, plan.steps_per_iteration))
+    return population
 
 
 def _run(
-    agent: Agent, env: Env, settings: RunSettings, folder: Path, quiet: bool, progress: Progress | None
+    population: Population, env: Env, settings: RunSettings, folder: Path, quiet: bool, progress: Progress | None
 ) -> Trained:
-    agents = population.stack([agent] * settings.num_seeds)
+    agent = population.members[0].agent
     plan = _plan(agent, settings)
     checkpoints = Checkpoints(folder / "checkpoints", settings.keep_checkpoints, best=True)
     step = max(checkpoints.steps(), default=-1)
@@ -201,20 +216,51 @@ def _run(
     with ExitStack() as stack:
         loggers = [stack.enter_context(closing(logger)) for logger in _loggers(settings, folder, step)]
         if progress is None:
-            progress = stack.enter_context(Console(title, plan.steps, settings.num_seeds, quiet))
+            progress = stack.enter_context(Console(title, plan.steps, len(population.members), quiet))
         progress.message(f"run folder: {folder}")
-        run = Run(agents, env, settings, plan, folder, checkpoints, loggers, progress, seconds_before)
+        run = Run(population, plan, settings.total_steps, folder, checkpoints, seconds_before)
+        progress.message(population.plan(run.clock))
         try:
-            state, finished = run.train()
+            end = _watch(run, population.members, loggers, progress)
         except KeyboardInterrupt:
             progress.message(f"interrupted; resume={folder} goes on from what was saved last")
             raise
-        progress.message(f"run folder: {folder}" if finished else f"interrupted and saved; resume={folder} goes on")
-    return Trained(folder, agents, env, settings, acting_part(state.agent), int(state.clock.env_steps), finished)
+        progress.message(f"run folder: {folder}" if end.finished else f"interrupted and saved; resume={folder} goes on")
+    return Trained(folder, population.members, env, settings, end.acting, end.step, end.finished)
+
+
+def _watch(run: Iterable[Event], members: Sequence[Member], loggers: Iterable[Logger], progress: Progress) -> Stopped:
+    """Let the run go on until it stops, and tell loggers and progress what happens."""
+    seeds = [member.seed for member in members]
+    values = differing([member.agent for member in members])
+    for event in run:
+        match event:
+            case Phase(name):
+                progress.phase(name)
+            case Note(text):
+                progress.message(text)
+            case TrainedTo(step, window):
+                progress.progress(step, *_known_mean(window))
+            case Evaluated(step, result, window, seconds):
+                rows = evaluation_rows(step, seeds, values, seconds, result, window)
+                for logger in loggers:
+                    logger.rows(rows)
+                means = result.returns.mean(axis=1)
+                progress.evaluation(step, float(means.mean()), float(means.min()), float(means.max()))
+            case Stopped():
+                return event
+    raise AssertionError("a run ends by saying so")
+
+
+def _known_mean(window: Mapping[str, Any]) -> Iterator[float]:
+    """The mean training return over members that have one, if any has."""
+    returns = [value for value in window.get("training/return_mean", ()) if value == value]
+    if returns:
+        yield float(sum(returns) / len(returns))
 
 
 def _plan(agent: Agent, settings: RunSettings) -> Plan:
-    return Plan(settings, agent.num_envs * agent.rollout_length)
+    return Plan(settings, agent.needs.num_envs * agent.needs.rollout_length)
 
 
 def _rewind(folder: Path, step: int) -> float:
@@ -235,8 +281,10 @@ def _loggers(settings: RunSettings, folder: Path, step: int) -> list[Logger]:
     return loggers
 
 
-def _rebuild(folder: Path, agent: Agent | None, env: Env | None) -> tuple[Agent, Env, RunSettings]:
-    """Agent, environment and settings from a run's ``config.yaml``, where they are not given."""
+def _rebuild(
+    folder: Path, agent: Agent | Sequence[Agent] | None, env: Env | None
+) -> tuple[list[Agent], Env, RunSettings]:
+    """Agents, environment and settings from a run's ``config.yaml``, where they are not given."""
     config = run_folder.read_config(folder)
     file = folder / "config.yaml"
     if agent is None and config["agent"].get("name") not in registry.agents():
@@ -245,19 +293,46 @@ def _rebuild(folder: Path, agent: Agent | None, env: Env | None) -> tuple[Agent,
         raise ConfigurationError(f"{file}: no environment is called {config['env'].get('name')!r}; pass the run's env=")
     try:
         env = make_env(**config["env"]) if env is None else env
-        agent = build.make_agent(spec=env, **config["agent"]) if agent is None else agent
-        return agent, env, make_settings(**config["run"])
+        agents = _agents_of(config["agent"], env) if agent is None else _listed(agent)
+        return agents, env, make_settings(**config["run"])
     except ConfigurationError as error:
         raise ConfigurationError(f"{file}: {error}") from error
     except TypeError as error:
         raise ConfigurationError(f"{file} is damaged ({error}); restore it from the run's metadata") from error
 
 
-def _agent_config(agent: Agent) -> dict[str, Any]:
-    fields = {name: getattr(agent, name) for name in settings_of(type(agent))}
-    return {"name": build.agent_name(agent), **_plain(fields)}
+def _listed(agent: Agent | Sequence[Agent]) -> list[Agent]:
+    """One agent or several, as a list.
+
+    Raises:
+        ConfigurationError: if there is none.
+    """
+    agents: list[Any] = list(agent) if isinstance(agent, (list, tuple)) else [agent]
+    if not agents:
+        raise ConfigurationError("there is no agent in the list; give one or more")
+    return agents
 
 
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
+def _agent_config(agents: Sequence[Agent]) -> dict[str, Any]:
+    """The agents' fields; a list of values, one an agent, where they differ."""
+    names = {type(agent) for agent in agents}
+    if len(names) > 1:
+        raise ConfigurationError("members of one population must be of one kind of agent")
+    fields = {name: vars(agents[0])[name] for name in settings_of(type(agents[0]))}
+    varied = {name: [_plain(values)[name] for values in differing(agents)] for name in differing(agents)[0]}
+    return {"name": build.agent_name(agents[0]), **_plain(fields), **varied}
+
+
+def _agents_of(config: Mapping[str, Any], env: Env) -> list[Agent]:
+    """The inverse of `_agent_config`."""
+    fields = settings_of(registry.agent_class(config["name"]))
+    varied = [name for name, value in config.items() if isinstance(value, list) and fields[name].type is float]
+    if not varied:
+        return [build.make_agent(spec=env, **config)]
+    each = zip(*(config[name] for name in varied), strict=True)
+    return [build.make_agent(spec=env, **{**config, **dict(zip(varied, values, strict=True))}) for values in each]
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values as YAML can hold them: arrays and NumPy numbers as lists and numbers."""
     return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in values.items()}

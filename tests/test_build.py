@@ -138,6 +138,9 @@ class Factored:
     num_envs: int = hyper(1, "environments", within="[1, inf)", static=True)
     rollout_length: int = 1
 
+    @property
+    def needs(self): ...
+
     def init(self, key): ...
 
     def act(self, state, timestep, key, clock): ...
@@ -159,5 +162,5 @@ def test_what_is_no_agent_is_refused():
     for wrong in ("ppo", 3, Factored, rlx.make_env("rlx/probe-constant").task):
         with pytest.raises(ConfigurationError, match=r"is no agent; build one with rlx\.make_agent"):
             validate(wrong)
-    with pytest.raises(ConfigurationError, match="Everything is no agent: it has no accepts, spec, num_envs"):
+    with pytest.raises(ConfigurationError, match="Everything is no agent: it has no accepts, spec, needs"):
         validate(Everything(needed="a"))

@@ -12,7 +12,7 @@ from flax import struct
 import rlx
 from rlx.runner import folder as run_folder
 from rlx.settings import hyper
-from rlx.types import Discrete, EnvSpec
+from rlx.types import Discrete, EnvSpec, Metrics, Needs
 from rlx.verbs import make_settings
 
 # All runs of the same shape, so that they share one compiled program.
@@ -42,6 +42,10 @@ class Walk:
     rollout_length: int = hyper(3, "steps", within="[1, inf)", static=True)
     bias: float = hyper(0.5, "probability of action 1", within="[0, 1]")
 
+    @property
+    def needs(self):
+        return Needs(self.num_envs, self.rollout_length)
+
     def init(self, key):
         return WalkState(params=jnp.asarray(self.bias))
 
@@ -49,7 +53,7 @@ class Walk:
         return self.policy(state, timestep, key, "sample"), {}
 
     def update(self, state, rollout, key, clock):
-        return state, {"reward": rollout.reward.mean(), "updates": jnp.float32(1)}
+        return state, Metrics({"reward": rollout.reward.mean()})
 
     def policy(self, state, timestep, key, mode):
         chosen = jax.random.bernoulli(key, state.params, timestep.reward.shape)
@@ -170,7 +174,7 @@ def test_settings_are_checked():
             {"num_envs": 2**31 - 1},
             "num_envs . agent.rollout_length = 6442450941 at a time .* lower these or total_steps",
         ),
-        ({"num_envs": 2**28, "num_seeds": 4}, "does not fit: .* lower num_seeds or agent.num_envs"),
+        ({"num_envs": 2**28, "num_seeds": 4}, "do not fit: .* lower num_seeds or agent.num_envs"),
         ({"seed": 2**32 - 1, "num_seeds": 2}, "seed=4294967295 and the next 1 exceed 4294967295; lower it"),
         ({"episodes": 3}, "unknown key episodes.*"),
         ({"run_dir": "/dev/null/run"}, "cannot write the run folder /dev/null/run .*; choose another run_dir"),

@@ -6,7 +6,6 @@ One learning event: every environment takes ``rollout_length`` steps, the transi
 ``learning_starts`` steps have been taken ``num_updates`` minibatches are drawn from it.
 """
 
-import dataclasses
 from typing import Any, ClassVar
 
 import chex
@@ -14,16 +13,18 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from rlx.learning.off_policy import Losses, learn_when_warm
 from rlx.networks.heads import QNetwork
 from rlx.ops import optimisers, polyak, td, value_rescaling
 from rlx.ops.exploration import epsilon_greedy
 from rlx.ops.optimisers import Optimiser
-from rlx.replay import n_step, ring, sampling
+from rlx.replay import replay as replays
+from rlx.replay import rules
 from rlx.replay.n_step import NStepBatch
-from rlx.replay.ring import Ring
-from rlx.replay.transitions import example_transition, replay_of
+from rlx.replay.replay import Replay
+from rlx.replay.transitions import example_transition
 from rlx.settings import hyper
-from rlx.types import Clock, Discrete, EnvSpec, Key, Metrics, Mode, PyTree, Timestep, Transition
+from rlx.types import Clock, Discrete, EnvSpec, Key, Metrics, Mode, Needs, PyTree, Timestep, Transition
 
 
 @struct.dataclass
@@ -33,7 +34,7 @@ class DQNState:
     params: PyTree
     target_params: PyTree
     opt_state: PyTree
-    replay: Ring
+    replay: Replay
 
 
 @struct.dataclass
@@ -74,20 +75,25 @@ class DQN:
     hidden_sizes: tuple[int, ...] = hyper((128, 128), "hidden units of the Q-network", within="[1, inf)", static=True)
     activation: str = hyper("relu", "activation of the hidden layers", choices=("tanh", "relu", "swish"), static=True)
 
+    @property
+    def needs(self) -> Needs:
+        """Rollouts of one step by default; its parameters act."""
+        return Needs(self.num_envs, self.rollout_length)
+
     def init(self, key: Key) -> DQNState:
         """Return a new agent's state, its replay empty.
 
         Raises:
             ConfigurationError: if the replay is too small for one event or one n-step window.
         """
-        example = example_transition(self.spec)
-        replay = replay_of(example, self.replay_size, self.num_envs, self.rollout_length, self.n_step)
         params = self.network.init(key, jnp.zeros(self.spec.obs_shape))
         return DQNState(
             params=params,
             target_params=jax.tree.map(jnp.copy, params),
             opt_state=self.gradient_step.init(params),
-            replay=replay,
+            replay=replays.create(
+                example_transition(self.spec), self.replay_size, self.num_envs, self.rollout_length, self.n_step
+            ),
         )
 
     def act(self, state: DQNState, timestep: Timestep, key: Key, clock: Clock) -> tuple[jax.Array, dict[str, Any]]:
@@ -99,27 +105,21 @@ class DQN:
         return epsilon_greedy(key, greedy, epsilon, self.num_actions, timestep.action_mask), {}
 
     def update(self, state: DQNState, rollout: Transition, key: Key, clock: Clock) -> tuple[DQNState, Metrics]:
-        """Store the rollout; once warm, descend on minibatches of the replay."""
-        stored = dataclasses.replace(rollout, info={})
-        written = clock.iterations * self.rollout_length
-        state = dataclasses.replace(state, replay=ring.add(state.replay, stored, written))
-        count = written + self.rollout_length
-        # At least one whole n-step window must lie in the replay.
-        steps = clock.env_steps + self.rollout_length * self.num_envs
-        warm = (steps >= self.learning_starts) & (count >= self.n_step)
-        learning = (state.params, state.opt_state)
-        (params, opt_state), metrics = jax.lax.cond(
-            warm,
-            lambda learning: self.descend(learning, state.target_params, state.replay, key, count),
-            lambda learning: (
-                learning,
-                {name: jnp.float32(0) for name in ("loss", "q_value", "td_error", "log_gap_deviation", "updates")},
-            ),
-            learning,
-        )
-        copy = (clock.iterations + 1) % self.target_period == 0
-        target_params = polyak.periodic_copy(state.target_params, params, copy)
-        return dataclasses.replace(state, params=params, opt_state=opt_state, target_params=target_params), metrics
+        """Store the rollout; once warm, descend on minibatches of the replay; now and then copy to the target."""
+        count = clock.iterations * self.rollout_length
+        replay = replays.add(state.replay, rollout, count)
+
+        def descend(learner: PyTree, key: Key) -> tuple[PyTree, Losses]:
+            params, opt_state = learner
+            batch = replays.sample(replay, count, key, self.batch_size, rules.Uniform(), self.discount).batch
+            grads, metrics = jax.grad(self.td_loss, has_aux=True)(params, state.target_params, batch)
+            return self.gradient_step.step(grads, opt_state, params, self.learning_rate), metrics
+
+        warm = (clock.env_steps >= self.learning_starts) & replays.ready(replay, count)
+        learner = (state.params, state.opt_state)
+        (params, opt_state), metrics = learn_when_warm(warm, descend, learner, key, self.num_updates)
+        target_params = polyak.periodic_copy(state.target_params, params, clock.iterations % self.target_period == 0)
+        return DQNState(params, target_params, opt_state, replay), metrics
 
     def policy(self, state: DQNState, timestep: Timestep, key: Key, mode: Mode) -> jax.Array:
         """The valid action of the largest value, in either mode: the method's policy is greedy."""
@@ -152,23 +152,7 @@ class DQN:
         """The valid action of the largest value, ``[N]``."""
         return td.greedy_action(self.network.apply(params, timestep.obs), timestep.action_mask)
 
-    def descend(
-        self, learning: PyTree, target_params: PyTree, replay: Ring, key: Key, count: jax.Array
-    ) -> tuple[PyTree, Metrics]:
-        """``num_updates`` gradient updates on minibatches drawn uniformly from the replay."""
-
-        def step(learning: PyTree, key: Key) -> tuple[PyTree, Metrics]:
-            params, opt_state = learning
-            starts = n_step.valid_starts(replay, count, self.n_step)
-            offset, env = sampling.uniform(key, starts, self.num_envs, self.batch_size)
-            batch = n_step.n_step_windows(replay, count, offset, env, self.n_step, self.discount)
-            grads, metrics = jax.grad(self.td_loss, has_aux=True)(params, target_params, batch)
-            return self.gradient_step.step(grads, opt_state, params, self.learning_rate), metrics
-
-        learning, metrics = jax.lax.scan(step, learning, jax.random.split(key, self.num_updates))
-        return learning, jax.tree.map(jnp.mean, metrics) | {"updates": jnp.float32(self.num_updates)}
-
-    def td_loss(self, params: PyTree, target_params: PyTree, batch: NStepBatch) -> tuple[jax.Array, Metrics]:
+    def td_loss(self, params: PyTree, target_params: PyTree, batch: NStepBatch) -> tuple[jax.Array, Losses]:
         """Loss of the TD errors of one minibatch ``[B]``."""
         chex.assert_rank([batch.action, batch.reward], 1)
         q_values = self.network.apply(params, batch.obs)

@@ -16,17 +16,19 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from rlx.learning.off_policy import Losses, learn_when_warm
 from rlx.networks.heads import SignedQNetwork
 from rlx.ops import log_mapping, optimisers, polyak, td
 from rlx.ops.exploration import epsilon_greedy
 from rlx.ops.log_mapping import LogMapping
 from rlx.ops.optimisers import Optimiser
-from rlx.replay import n_step, ring, sampling
+from rlx.replay import replay as replays
+from rlx.replay import rules
 from rlx.replay.n_step import NStepBatch
-from rlx.replay.ring import Ring
-from rlx.replay.transitions import example_transition, replay_of
+from rlx.replay.replay import Replay
+from rlx.replay.transitions import example_transition
 from rlx.settings import hyper
-from rlx.types import Clock, Discrete, EnvSpec, Key, Metrics, Mode, PyTree, Timestep, Transition
+from rlx.types import Clock, Discrete, EnvSpec, Key, Metrics, Mode, Needs, PyTree, Timestep, Transition
 
 
 @struct.dataclass
@@ -36,7 +38,7 @@ class LogDQNState:
     params: PyTree
     target_params: PyTree
     opt_state: PyTree
-    replay: Ring
+    replay: Replay
 
 
 @struct.dataclass
@@ -88,6 +90,11 @@ class LogDQN:
     hidden_sizes: tuple[int, ...] = hyper((128, 128), "hidden units of the network", within="[1, inf)", static=True)
     activation: str = hyper("relu", "activation of the hidden layers", choices=("tanh", "relu", "swish"), static=True)
 
+    @property
+    def needs(self) -> Needs:
+        """Rollouts of one step by default; its parameters act."""
+        return Needs(self.num_envs, self.rollout_length)
+
     def init(self, key: Key) -> LogDQNState:
         """Return a new agent's state, its replay empty.
 
@@ -95,13 +102,12 @@ class LogDQN:
             ConfigurationError: if the replay is too small for one event or one n-step window.
         """
         example = self.stored(example_transition(self.spec))
-        replay = replay_of(example, self.replay_size, self.num_envs, self.rollout_length, self.n_step)
         params = self.network.init(key, jnp.zeros(self.spec.obs_shape))
         return LogDQNState(
             params=params,
             target_params=jax.tree.map(jnp.copy, params),
             opt_state=self.gradient_step.init(params),
-            replay=replay,
+            replay=replays.create(example, self.replay_size, self.num_envs, self.rollout_length, self.n_step),
         )
 
     def act(self, state: LogDQNState, timestep: Timestep, key: Key, clock: Clock) -> tuple[jax.Array, dict[str, Any]]:
@@ -113,27 +119,23 @@ class LogDQN:
         return epsilon_greedy(key, greedy, epsilon, self.num_actions, timestep.action_mask), {}
 
     def update(self, state: LogDQNState, rollout: Transition, key: Key, clock: Clock) -> tuple[LogDQNState, Metrics]:
-        """Store the rollout; once warm, descend on minibatches of the replay."""
-        written = clock.iterations * self.rollout_length
-        state = dataclasses.replace(state, replay=ring.add(state.replay, self.stored(rollout), written))
-        count = written + self.rollout_length
-        # At least one whole n-step window must lie in the replay.
-        steps = clock.env_steps + self.rollout_length * self.num_envs
-        warm = (steps >= self.learning_starts) & (count >= self.n_step)
-        beta_reg = optimisers.linear_schedule(self.beta_reg, self.beta_reg_final, clock.progress)
-        learning = (state.params, state.opt_state)
-        (params, opt_state), metrics = jax.lax.cond(
-            warm,
-            lambda learning: self.descend(learning, state.target_params, state.replay, beta_reg, key, count),
-            lambda learning: (
-                learning,
-                {name: jnp.float32(0) for name in ("loss", "q_value", "log_td_error", "log_gap_deviation", "updates")},
-            ),
-            learning,
-        )
-        copy = (clock.iterations + 1) % self.target_period == 0
-        target_params = polyak.periodic_copy(state.target_params, params, copy)
-        return dataclasses.replace(state, params=params, opt_state=opt_state, target_params=target_params), metrics
+        """Store the rollout; once warm, descend on minibatches of the replay; now and then copy to the target."""
+        count = clock.iterations * self.rollout_length
+        replay = replays.add(state.replay, self.stored(rollout), count)
+        beta_reg = optimisers.linear_schedule(self.beta_reg, self.beta_reg_final, clock.before.progress)
+
+        def descend(learner: PyTree, key: Key) -> tuple[PyTree, Losses]:
+            params, opt_state = learner
+            batch = replays.sample(replay, count, key, self.batch_size, rules.Uniform(), self.discount).batch
+            log_target = self.log_targets(state.target_params, batch)
+            grads, metrics = jax.grad(self.td_loss, has_aux=True)(params, batch, log_target, beta_reg)
+            return self.gradient_step.step(grads, opt_state, params, self.learning_rate), metrics
+
+        warm = (clock.env_steps >= self.learning_starts) & replays.ready(replay, count)
+        learner = (state.params, state.opt_state)
+        (params, opt_state), metrics = learn_when_warm(warm, descend, learner, key, self.num_updates)
+        target_params = polyak.periodic_copy(state.target_params, params, clock.iterations % self.target_period == 0)
+        return LogDQNState(params, target_params, opt_state, replay), metrics
 
     def policy(self, state: LogDQNState, timestep: Timestep, key: Key, mode: Mode) -> jax.Array:
         """The valid action of the largest value, in either mode: the method's policy is greedy."""
@@ -185,29 +187,6 @@ class LogDQN:
         """The valid action of the largest ``q+ - q-``, ``[N]``."""
         return best_action(self.log_values(params, timestep.obs), timestep.action_mask)
 
-    def descend(
-        self,
-        learning: PyTree,
-        target_params: PyTree,
-        replay: Ring,
-        beta_reg: jax.Array,
-        key: Key,
-        count: jax.Array,
-    ) -> tuple[PyTree, Metrics]:
-        """``num_updates`` gradient updates on minibatches drawn uniformly from the replay."""
-
-        def step(learning: PyTree, key: Key) -> tuple[PyTree, Metrics]:
-            params, opt_state = learning
-            starts = n_step.valid_starts(replay, count, self.n_step)
-            offset, env = sampling.uniform(key, starts, self.num_envs, self.batch_size)
-            batch = n_step.n_step_windows(replay, count, offset, env, self.n_step, self.discount)
-            log_target = self.log_targets(target_params, batch)
-            grads, metrics = jax.grad(self.td_loss, has_aux=True)(params, batch, log_target, beta_reg)
-            return self.gradient_step.step(grads, opt_state, params, self.learning_rate), metrics
-
-        learning, metrics = jax.lax.scan(step, learning, jax.random.split(key, self.num_updates))
-        return learning, jax.tree.map(jnp.mean, metrics) | {"updates": jnp.float32(self.num_updates)}
-
     def log_targets(self, target_params: PyTree, batch: NStepBatch) -> jax.Array:
         """``ln U`` of both channels, ``[B, 2]``; each bootstraps at the action that is best for the two together."""
         next_log_values = self.log_values(target_params, batch.next_obs)
@@ -227,7 +206,7 @@ class LogDQN:
 
     def td_loss(
         self, params: PyTree, batch: NStepBatch, log_target: jax.Array, beta_reg: jax.Array
-    ) -> tuple[jax.Array, Metrics]:
+    ) -> tuple[jax.Array, Losses]:
         """Loss in log space of one minibatch ``[B]``, summed over the channels."""
         chex.assert_rank([batch.action, log_target], [1, 2])
         outputs = self.network.apply(params, batch.obs)

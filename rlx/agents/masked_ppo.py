@@ -21,19 +21,31 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax import struct
 
-from rlx.agents import ppo
-from rlx.agents.ppo import Batch
 from rlx.errors import ConfigurationError
+from rlx.learning import on_policy
+from rlx.learning.on_policy import Batch, Losses
 from rlx.networks import running_statistics
 from rlx.networks.conv import ConvLayer, ConvNetwork
 from rlx.networks.heads import PolicyNetwork, ValueNetwork
 from rlx.networks.running_statistics import RunningStatistics
-from rlx.ops import episode_record, invalid_actions, optimisers
+from rlx.ops import invalid_actions, optimisers
 from rlx.ops.distributions import FactoredCategorical
-from rlx.ops.episode_record import EpisodeRecord
 from rlx.ops.optimisers import Optimiser
 from rlx.settings import hyper
-from rlx.types import Clock, Discrete, EnvSpec, Key, Metrics, Mode, MultiDiscrete, PyTree, Timestep, Transition
+from rlx.types import (
+    Clock,
+    Discrete,
+    EnvSpec,
+    Key,
+    Memory,
+    Metrics,
+    Mode,
+    MultiDiscrete,
+    Needs,
+    PyTree,
+    Timestep,
+    Transition,
+)
 
 # The paper's networks (its table 5) by the shape of a microRTS observation, each with a dense layer of 128 on top.
 MAP_TRUNKS = {
@@ -46,12 +58,11 @@ MAP_TRUNKS = {
 
 @struct.dataclass
 class MaskedPPOState:
-    """PPO's state, and what is known of the training episodes."""
+    """PPO's state: parameters, the optimiser's state, statistics of the observations."""
 
     params: PyTree
     opt_state: PyTree
     statistics: RunningStatistics | None
-    episodes: EpisodeRecord
 
 
 @struct.dataclass
@@ -112,9 +123,22 @@ class MaskedPPO:
         (64, 64), "hidden units where the observation is no map of the paper's", within="[1, inf)", static=True
     )
     activation: str = hyper("tanh", "of those hidden layers", choices=("tanh", "relu", "swish"), static=True)
-    solved_return: float = hyper(
-        40.0, "mean return of 10 training episodes at which `solved_at` is logged", within="(-inf, inf)"
-    )
+
+    @property
+    def needs(self) -> Needs:
+        """Long rollouts, of new episodes if asked for; parameters and statistics act, which may follow every step."""
+        return Needs(
+            self.num_envs,
+            self.rollout_length,
+            fresh_episodes=self.restarts,
+            acting=("params", "statistics"),
+            memory=Memory(statistics_of, with_timestep, of_state=True) if self.follows else None,
+        )
+
+    @property
+    def follows(self) -> bool:
+        """Whether statistics take in every timestep before it is acted on."""
+        return self.normalise_observations and self.step_statistics
 
     def init(self, key: Key) -> MaskedPPOState:
         """Return a new agent's state.
@@ -122,7 +146,7 @@ class MaskedPPO:
         Raises:
             ConfigurationError: if the batch cannot be cut into equal minibatches.
         """
-        ppo.check_minibatches(self.num_envs * self.rollout_length, self.num_minibatches)
+        on_policy.check_minibatches(self.num_envs * self.rollout_length, self.num_minibatches)
         actor_key, critic_key = jax.random.split(key)
         obs = jnp.zeros(self.spec.obs_shape)
         params = {"actor": self.actor.init(actor_key, obs), "critic": self.critic.init(critic_key, obs)}
@@ -130,65 +154,44 @@ class MaskedPPO:
             params=params,
             opt_state=self.optimiser.init(params),
             statistics=running_statistics.init(self.spec.obs_shape) if self.normalise_observations else None,
-            episodes=episode_record.init(self.num_envs),
         )
 
     def act(
         self, state: MaskedPPOState, timestep: Timestep, key: Key, clock: Clock
     ) -> tuple[jax.Array, dict[str, Any]]:
         """Sample actions; the log-probabilities ``[N, D]`` of their components travel with the transitions."""
-        obs = ppo.normalised(state.statistics, timestep.obs)
+        obs = on_policy.normalised(timestep.memory if self.follows else state.statistics, timestep.obs)
         logits = self.actor.apply(state.params["actor"], obs)
         action = self.policy_of(logits, self.acting_mask(timestep)).sample(key)
         log_prob = self.policy_of(logits, self.learning_mask(timestep)).component_log_prob(action)
-        extras = {"log_prob": log_prob} | ({"normalised_obs": obs} if self.observes else {})
+        extras = {"log_prob": log_prob} | ({"normalised_obs": obs} if self.follows else {})
         return action.reshape(-1, *self.spec.action_shape), extras
-
-    @property
-    def observes(self) -> bool:
-        """Whether statistics take in every step before acting on it (see `rlx.types.Agent`)."""
-        return self.normalise_observations and self.step_statistics
-
-    def observe(self, state: MaskedPPOState, timestep: Timestep) -> MaskedPPOState:
-        """Take a timestep's observations into the statistics."""
-        return dataclasses.replace(state, statistics=self.statistics_with(state, timestep.obs))
-
-    def statistics_with(self, state: MaskedPPOState, obs: jax.Array) -> RunningStatistics | None:
-        """The state's statistics, if there are any, after observations ``[..., *obs_shape]`` as well."""
-        return None if state.statistics is None else running_statistics.update(state.statistics, obs)
 
     def update(
         self, state: MaskedPPOState, rollout: Transition, key: Key, clock: Clock
     ) -> tuple[MaskedPPOState, Metrics]:
         """Run the epochs of the surrogate on one rollout, then take its observations into the statistics."""
-        ended = rollout.terminated | rollout.truncated
-        episodes = episode_record.abandon(state.episodes) if self.restarts else state.episodes
-        episodes = episode_record.update(episodes, rollout.reward, ended, clock.env_steps, self.solved_return)
-        batch = self.make_batch(state, rollout)
-        params, opt_state, updates = ppo.minibatch_epochs(
+        (params, opt_state), updates = on_policy.minibatch_epochs(
             self.loss,
             self.optimiser,
             self.learning_rate * self.annealing(clock),
-            state.params,
-            state.opt_state,
-            batch,
+            (state.params, state.opt_state),
+            self.make_batch(state, rollout),
             key,
             self.num_epochs,
             self.num_minibatches,
         )
-        statistics = self.statistics_with(state, rollout.obs)
-        metrics = ppo.mean_metrics(updates) | {
+        metrics = on_policy.metrics_of(updates)
+        of_rollout = {
             "last_approx_kl": updates["log_prob_drop"][-1],
-            "recent_return": episodes.recent_mean,
-            "first_success_at": episodes.first_success.astype(jnp.float32),
-            "solved_at": episodes.solved.astype(jnp.float32),
             **invalid_actions.rates(rollout.info, rollout.action_mask, self.nvec),
         }
-        return MaskedPPOState(params, opt_state, statistics, episodes), metrics
+        metrics = dataclasses.replace(metrics, means=metrics.means | of_rollout)
+        return MaskedPPOState(params, opt_state, on_policy.updated(state.statistics, rollout.obs)), metrics
 
     def policy(self, state: MaskedPPOState, timestep: Timestep, key: Key, mode: Mode) -> jax.Array:
         """The most likely action, or a sampled one, with the mask unless it was removed."""
-        logits = self.actor.apply(state.params["actor"], ppo.normalised(state.statistics, timestep.obs))
+        logits = self.actor.apply(state.params["actor"], on_policy.normalised(state.statistics, timestep.obs))
         policy = self.policy_of(logits, self.acting_mask(timestep) if self.mask_evaluation else None)
         action = policy.mode() if mode == "greedy" else policy.sample(key)
         return action.reshape(-1, *self.spec.action_shape)
@@ -223,7 +226,7 @@ class MaskedPPO:
         """The share of the learning rate that is left."""
         if not self.anneal:
             return jnp.ones(())
-        steps = clock.env_steps + (self.num_envs * self.rollout_length if self.anneal_ahead else 0)
+        steps = (clock if self.anneal_ahead else clock.before).env_steps
         horizon = self.anneal_steps or clock.total_steps
         return 1.0 - jnp.minimum(steps.astype(jnp.float32) / horizon, 1.0)
 
@@ -243,30 +246,27 @@ class MaskedPPO:
         """PPO's batch of a rollout ``[T, N]``, flattened to ``[T * N]``, after the penalty."""
         rollout = dataclasses.replace(rollout, reward=self.penalised_reward(rollout))
         if self.truncation_is_terminal:
-            rollout = ppo.without_truncations(rollout)
+            rollout = on_policy.without_truncations(rollout)
         obs, value, next_value = self.values_of(state, rollout)
-        advantage = ppo.lambda_advantages(rollout, value, next_value, self.discount, self.trace_decay)
-        whole = self.advantages == "batch"
-        batch = Batch(
-            obs=obs,
-            action=rollout.action.reshape(*rollout.reward.shape, len(self.nvec)),
-            action_mask=self.learning_mask(rollout),
-            log_prob=rollout.extras["log_prob"],
-            value=value,
-            advantage=(advantage - advantage.mean()) / (advantage.std(ddof=1) + 1e-10) if whole else advantage,
-            value_target=advantage + value,
-        )
-        return ppo.flattened(batch)
+        action = rollout.action.reshape(*rollout.reward.shape, len(self.nvec))
+        learned = dataclasses.replace(rollout, action=action, action_mask=self.learning_mask(rollout))
+        batch = on_policy.make_batch(learned, obs, value, next_value, self.discount, self.trace_decay)
+        if self.advantages == "minibatch":
+            return batch
+        advantage = batch.advantage
+        standardised = (advantage - advantage.mean()) / (advantage.std(ddof=1) + 1e-10)
+        return dataclasses.replace(batch, advantage=standardised)
 
     def values_of(self, state: MaskedPPOState, rollout: Transition) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Observations ``[T, N, ...]`` as the networks see them, their values, and those of what they led to."""
         value_of = lambda obs: self.critic.apply(state.params["critic"], obs)  # noqa: E731
-        if not self.observes:
-            obs = ppo.normalised(state.statistics, rollout.obs)
-            return obs, value_of(obs), value_of(ppo.normalised(state.statistics, rollout.next_obs))
+        if not self.follows:
+            obs = on_policy.normalised(state.statistics, rollout.obs)
+            return obs, value_of(obs), value_of(on_policy.normalised(state.statistics, rollout.next_obs))
         obs = rollout.extras["normalised_obs"]
         value = value_of(obs)
-        next_value = value_of(ppo.normalised(self.statistics_with(state, rollout.obs), rollout.next_obs))
+        statistics = on_policy.updated(state.statistics, rollout.obs)
+        next_value = value_of(on_policy.normalised(statistics, rollout.next_obs))
         # What was acted on next was normalised then; only what no action followed is left to be.
         acted_on = ~(rollout.terminated | rollout.truncated).at[-1].set(True)
         return obs, value, jnp.where(acted_on, jnp.roll(value, -1, axis=0), next_value)
@@ -287,18 +287,18 @@ class MaskedPPO:
             )
         return rollout.reward + self.invalid_penalty * sum(counters.values())
 
-    def loss(self, params: PyTree, batch: Batch) -> tuple[jax.Array, Metrics]:
+    def loss(self, params: PyTree, batch: Batch) -> tuple[jax.Array, Losses]:
         """Clipped surrogate, value loss and entropy term of one minibatch ``[B]``."""
         chex.assert_rank([batch.action, batch.log_prob, batch.advantage, batch.value_target], [2, 2, 1, 1])
         policy = self.policy_of(self.actor.apply(params["actor"], batch.obs), batch.action_mask)
         value = self.critic.apply(params["critic"], batch.obs)
-        advantage = ppo.standardise(batch.advantage) if self.advantages == "minibatch" else batch.advantage
+        advantage = on_policy.standardise(batch.advantage) if self.advantages == "minibatch" else batch.advantage
 
         log_prob = policy.component_log_prob(batch.action)
         log_ratio = log_prob - batch.log_prob
         ratios = log_ratio.sum(-1, keepdims=True) if self.ratio == "joint" else log_ratio
-        surrogate = jax.vmap(ppo.mean_surrogate, (1, None, None))(ratios, advantage, self.clip_epsilon).mean()
-        value_loss = ppo.mean_value_loss(value, batch, self.clip_epsilon if self.clip_value_loss else None)
+        surrogate = jax.vmap(on_policy.surrogates, (1, None, None))(ratios, advantage, self.clip_epsilon).mean(1).mean()
+        value_loss = on_policy.mean_value_loss(value, batch, self.clip_epsilon if self.clip_value_loss else None)
         entropy = self.entropy_of(policy, log_prob)
         sign = -1.0 if self.entropy == "exact" else 1.0
         loss = surrogate + self.value_coefficient * value_loss + sign * self.entropy_coefficient * entropy
@@ -309,9 +309,19 @@ class MaskedPPO:
             "entropy": entropy,
             "log_prob_drop": -log_ratio.mean(),
         }
-        return loss, metrics | ppo.ratio_metrics(ratios, self.clip_epsilon)
+        return loss, metrics | on_policy.ratio_metrics(ratios, self.clip_epsilon)
 
     def entropy_of(self, policy: FactoredCategorical, log_prob: jax.Array) -> jax.Array:
         """Mean entropy of a minibatch: like the ratio of all components together, or of one in the mean."""
         each = policy.component_entropy() if self.entropy == "exact" else -jnp.exp(log_prob) * log_prob
         return (each.sum(-1) if self.ratio == "joint" else each).mean()
+
+
+def statistics_of(state: MaskedPPOState, num_envs: int) -> RunningStatistics | None:
+    """What a rollout's statistics begin with."""
+    return state.statistics
+
+
+def with_timestep(state: MaskedPPOState, statistics: RunningStatistics, timestep: Timestep) -> RunningStatistics:
+    """The statistics with a timestep's observations taken in."""
+    return running_statistics.update(statistics, timestep.obs)

@@ -1,11 +1,9 @@
 """Proximal policy optimisation: Schulman et al. 2017, with generalised advantages (Schulman et al. 2016).
 
 One learning event: ``num_envs`` x ``rollout_length`` transitions, advantages computed once, then ``num_epochs``
-passes over the batch in ``num_minibatches`` minibatches of the clipped surrogate. The stages are functions of
-their own, for agents that change one of them.
+passes over the batch in ``num_minibatches`` minibatches of the clipped surrogate.
 """
 
-import dataclasses
 from typing import Any, ClassVar
 
 import chex
@@ -13,18 +11,29 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from rlx.errors import ConfigurationError
+from rlx.learning import on_policy
+from rlx.learning.on_policy import Batch, Losses
 from rlx.networks import running_statistics
 from rlx.networks.heads import PolicyNetwork, ValueNetwork
 from rlx.networks.running_statistics import RunningStatistics
-from rlx.ops import optimisers, policy_loss, returns
-from rlx.ops.distributions import Categorical, FactoredCategorical, Normal
+from rlx.ops import optimisers
+from rlx.ops.distributions import Distribution, policy_of
 from rlx.ops.optimisers import Optimiser
-from rlx.ops.shuffle import shuffled_indices
 from rlx.settings import hyper
-from rlx.types import Box, Clock, Discrete, EnvSpec, Key, Metrics, Mode, MultiDiscrete, PyTree, Timestep, Transition
-
-Distribution = Categorical | FactoredCategorical | Normal
+from rlx.types import (
+    Box,
+    Clock,
+    Discrete,
+    EnvSpec,
+    Key,
+    Metrics,
+    Mode,
+    MultiDiscrete,
+    Needs,
+    PyTree,
+    Timestep,
+    Transition,
+)
 
 
 @struct.dataclass
@@ -34,19 +43,6 @@ class PPOState:
     params: PyTree
     opt_state: PyTree
     statistics: RunningStatistics | None
-
-
-@struct.dataclass
-class Batch:
-    """What the surrogate loss needs of each transition; leading axis ``[T * N]``, or none inside the loss."""
-
-    obs: jax.Array
-    action: jax.Array
-    action_mask: jax.Array | None
-    log_prob: jax.Array
-    value: jax.Array
-    advantage: jax.Array
-    value_target: jax.Array
 
 
 @struct.dataclass
@@ -76,13 +72,18 @@ class PPO:
     )
     activation: str = hyper("tanh", "activation of the hidden layers", choices=("tanh", "relu", "swish"), static=True)
 
+    @property
+    def needs(self) -> Needs:
+        """Long rollouts; parameters and statistics act."""
+        return Needs(self.num_envs, self.rollout_length, acting=("params", "statistics"))
+
     def init(self, key: Key) -> PPOState:
         """Return a new agent's state.
 
         Raises:
             ConfigurationError: if the batch cannot be cut into equal minibatches.
         """
-        check_minibatches(self.num_envs * self.rollout_length, self.num_minibatches)
+        on_policy.check_minibatches(self.num_envs * self.rollout_length, self.num_minibatches)
         actor_key, critic_key = jax.random.split(key)
         obs = jnp.zeros(self.spec.obs_shape)
         params = {"actor": self.actor.init(actor_key, obs), "critic": self.critic.init(critic_key, obs)}
@@ -101,23 +102,20 @@ class PPO:
     def update(self, state: PPOState, rollout: Transition, key: Key, clock: Clock) -> tuple[PPOState, Metrics]:
         """Run the epochs of the surrogate on one rollout, then take its observations into the statistics."""
         batch = self.make_batch(state, rollout)
-        rate = self.learning_rate * (1.0 - clock.progress if self.anneal else 1.0)
-        params, opt_state, metrics = minibatch_epochs(
+        rate = self.learning_rate * (1.0 - clock.before.progress if self.anneal else 1.0)
+        (params, opt_state), metrics = on_policy.minibatch_epochs(
             self.loss,
             self.optimiser,
             rate,
-            state.params,
-            state.opt_state,
+            (state.params, state.opt_state),
             batch,
             key,
             self.num_epochs,
             self.num_minibatches,
         )
         # After the epochs, so that every ratio starts at exactly 1.
-        statistics = state.statistics
-        if statistics is not None:
-            statistics = running_statistics.update(statistics, rollout.obs)
-        return PPOState(params=params, opt_state=opt_state, statistics=statistics), mean_metrics(metrics)
+        statistics = on_policy.updated(state.statistics, rollout.obs)
+        return PPOState(params, opt_state, statistics), on_policy.metrics_of(metrics)
 
     def policy(self, state: PPOState, timestep: Timestep, key: Key, mode: Mode) -> jax.Array:
         """The most likely action, or a sampled one."""
@@ -139,168 +137,29 @@ class PPO:
         """Adam behind a clip of the global gradient norm."""
         return optimisers.adam(max_grad_norm=self.max_grad_norm, eps=1e-5)
 
-    def normalise(self, state: PPOState, obs: jax.Array) -> jax.Array:
-        """Observations as the networks see them."""
-        return normalised(state.statistics, obs)
-
     def distribution(self, state: PPOState, timestep: Timestep) -> Distribution:
         """The policy at ``timestep``."""
-        outputs = self.actor.apply(state.params["actor"], self.normalise(state, timestep.obs))
-        return action_distribution(self.spec, outputs, timestep.action_mask)
+        outputs = self.actor.apply(state.params["actor"], on_policy.normalised(state.statistics, timestep.obs))
+        return policy_of(self.spec.action_space, outputs, timestep.action_mask)
 
     def make_batch(self, state: PPOState, rollout: Transition) -> Batch:
         """Advantages and value targets of a rollout ``[T, N]``, flattened to ``[T * N]``."""
-        obs = self.normalise(state, rollout.obs)
-        value = self.critic.apply(state.params["critic"], obs)
-        next_value = self.critic.apply(state.params["critic"], self.normalise(state, rollout.next_obs))
-        advantage = lambda_advantages(rollout, value, next_value, self.discount, self.trace_decay)
-        batch = Batch(
-            obs=obs,
-            action=rollout.action,
-            action_mask=rollout.action_mask,
-            log_prob=rollout.extras["log_prob"],
-            value=value,
-            advantage=advantage,
-            value_target=advantage + value,
-        )
-        return flattened(batch)
+        obs, next_obs = (on_policy.normalised(state.statistics, seen) for seen in (rollout.obs, rollout.next_obs))
+        value, next_value = (self.critic.apply(state.params["critic"], seen) for seen in (obs, next_obs))
+        return on_policy.make_batch(rollout, obs, value, next_value, self.discount, self.trace_decay)
 
-    def loss(self, params: PyTree, batch: Batch) -> tuple[jax.Array, Metrics]:
+    def loss(self, params: PyTree, batch: Batch) -> tuple[jax.Array, Losses]:
         """Clipped surrogate, value loss and entropy bonus of one minibatch (PPO, eq. 9)."""
         chex.assert_rank([batch.log_prob, batch.advantage, batch.value_target], 1)
-        outputs = self.actor.apply(params["actor"], batch.obs)
-        policy = action_distribution(self.spec, outputs, batch.action_mask)
+        policy = policy_of(self.spec.action_space, self.actor.apply(params["actor"], batch.obs), batch.action_mask)
         value = self.critic.apply(params["critic"], batch.obs)
-        advantage = standardise(batch.advantage) if self.normalise_advantages else batch.advantage
+        advantage = on_policy.standardise(batch.advantage) if self.normalise_advantages else batch.advantage
 
         log_ratio = policy.log_prob(batch.action) - batch.log_prob
-        surrogate = mean_surrogate(log_ratio, advantage, self.clip_epsilon)
-        value_loss = mean_value_loss(value, batch, self.clip_epsilon if self.clip_value_loss else None)
-        entropy = policy.entropy().mean()
-        loss = surrogate + self.value_coefficient * value_loss - self.entropy_coefficient * entropy
+        surrogate = on_policy.surrogates(log_ratio, advantage, self.clip_epsilon).mean()  # L^CLIP (eq. 7)
+        value_clip = self.clip_epsilon if self.clip_value_loss else None
+        value_loss = on_policy.mean_value_loss(value, batch, value_clip)  # L^VF
+        entropy = policy.entropy().mean()  # S
+        loss = surrogate + self.value_coefficient * value_loss - self.entropy_coefficient * entropy  # eq. 9
         metrics = {"loss": loss, "policy_loss": surrogate, "value_loss": value_loss, "entropy": entropy}
-        return loss, metrics | ratio_metrics(log_ratio, self.clip_epsilon)
-
-
-def check_minibatches(batch_size: int, num_minibatches: int) -> None:
-    """Refuse a batch that cannot be cut into equal minibatches.
-
-    Raises:
-        ConfigurationError: if it cannot.
-    """
-    if batch_size % num_minibatches:
-        raise ConfigurationError(
-            f"num_envs * rollout_length = {batch_size} cannot be cut into num_minibatches = "
-            f"{num_minibatches} equal parts; choose a divisor of {batch_size}"
-        )
-
-
-def normalised(statistics: RunningStatistics | None, obs: jax.Array) -> jax.Array:
-    """Observations standardised by ``statistics``, if there are any."""
-    return obs if statistics is None else running_statistics.normalise(statistics, obs)
-
-
-def action_distribution(spec: EnvSpec, outputs: Any, action_mask: jax.Array | None) -> Distribution:
-    """The distribution that a ``PolicyNetwork``'s outputs stand for in ``spec``'s action space."""
-    match spec.action_space:
-        case Discrete():
-            return Categorical(outputs, action_mask)
-        case MultiDiscrete(nvec):
-            return FactoredCategorical(outputs, nvec, action_mask)
-        case Box():
-            return Normal(*outputs)
-
-
-def without_truncations(rollout: Transition) -> Transition:
-    """``rollout`` as if time limits were terminations, as some released code takes them."""
-    ended = rollout.terminated | rollout.truncated
-    return dataclasses.replace(rollout, terminated=ended, truncated=jnp.zeros_like(ended))
-
-
-def lambda_advantages(
-    rollout: Transition,
-    value: jax.Array,
-    next_value: jax.Array,
-    discount: float | jax.Array,
-    trace_decay: float | jax.Array,
-) -> jax.Array:
-    """Generalised advantages ``[T, N]`` of a rollout, from the values of its states and of those they led to."""
-    return jax.vmap(returns.lambda_advantages, in_axes=(1, 1, 1, 1, 1, None, None), out_axes=1)(
-        rollout.reward, value, next_value, rollout.terminated, rollout.truncated, discount, trace_decay
-    )
-
-
-def flattened(batch: Batch) -> Batch:
-    """``batch`` with one leading axis ``[T * N]`` in place of ``[T, N]``."""
-    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
-
-
-def standardise(x: jax.Array) -> jax.Array:
-    """``x`` shifted and scaled to mean 0 and standard deviation 1."""
-    return (x - x.mean()) / (x.std() + 1e-8)
-
-
-def mean_surrogate(log_ratio: jax.Array, advantage: jax.Array, clip_epsilon: float | jax.Array) -> jax.Array:
-    """The clipped surrogate, averaged over a minibatch ``[B]``."""
-    losses = jax.vmap(policy_loss.clipped_surrogate, in_axes=(0, 0, None))(log_ratio, advantage, clip_epsilon)
-    return losses.mean()
-
-
-def mean_value_loss(value: jax.Array, batch: Batch, clip_epsilon: float | jax.Array | None) -> jax.Array:
-    """Half the squared error of values ``[B]``, averaged; held near the old values unless ``clip_epsilon`` is None."""
-    if clip_epsilon is None:
-        return (0.5 * jnp.square(value - batch.value_target)).mean()
-    losses = jax.vmap(policy_loss.clipped_value_loss, in_axes=(0, 0, 0, None))(
-        value, batch.value, batch.value_target, clip_epsilon
-    )
-    return losses.mean()
-
-
-def ratio_metrics(log_ratio: jax.Array, clip_epsilon: float | jax.Array) -> Metrics:
-    """How far the policy has moved from the one that collected the data: ``approx_kl`` and ``clip_fraction``."""
-    return {
-        "approx_kl": policy_loss.approx_kl(log_ratio).mean(),
-        "clip_fraction": (jnp.abs(jnp.expm1(log_ratio)) > clip_epsilon).mean(),
-    }
-
-
-def minibatch_epochs(
-    loss: Any,
-    optimiser: Optimiser,
-    learning_rate: float | jax.Array,
-    params: PyTree,
-    opt_state: PyTree,
-    batch: PyTree,
-    key: Key,
-    num_epochs: int,
-    num_minibatches: int,
-) -> tuple[PyTree, PyTree, Metrics]:
-    """Descend ``loss(params, minibatch) -> (loss, metrics)`` over shuffled minibatches of ``batch`` ``[B, ...]``.
-
-    Minibatches are gathered by index inside the scan; the indices come from a bijection of ``range(B)`` that is
-    new in each epoch, so each epoch visits each row once without sorting or copying the batch.
-
-    Returns:
-        The parameters, the optimiser's state, and the metrics of each update, ``[num_epochs * num_minibatches]``.
-    """
-    size = jax.tree.leaves(batch)[0].shape[0]
-    minibatch_size = size // num_minibatches
-    epoch_keys = jax.random.split(key, num_epochs)
-    starts = jnp.arange(num_minibatches) * minibatch_size
-
-    def step(carry: PyTree, which: tuple[Key, jax.Array]) -> tuple[PyTree, Metrics]:
-        params, opt_state = carry
-        indices = shuffled_indices(which[0], size, which[1], minibatch_size)
-        minibatch = jax.tree.map(lambda x: x[indices], batch)
-        grads, metrics = jax.grad(loss, has_aux=True)(params, minibatch)
-        return optimiser.step(grads, opt_state, params, learning_rate), metrics
-
-    order = (jnp.repeat(epoch_keys, num_minibatches), jnp.tile(starts, num_epochs))
-    (params, opt_state), metrics = jax.lax.scan(step, (params, opt_state), order)
-    return params, opt_state, metrics
-
-
-def mean_metrics(metrics: Metrics) -> Metrics:
-    """Metrics ``[updates]`` of the updates of one learning event as the loop takes them: averaged, and their number."""
-    updates = jax.tree.leaves(metrics)[0].shape[0]
-    return jax.tree.map(jnp.mean, metrics) | {"updates": jnp.float32(updates)}
+        return loss, metrics | on_policy.ratio_metrics(log_ratio, self.clip_epsilon)

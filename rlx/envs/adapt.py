@@ -32,6 +32,7 @@ class Adapted(Environment):
         obs_struct: shape and dtype of an observation.
         info_struct: shapes and dtypes of ``info``.
         has_action_mask: whether the task has a method ``action_mask(state, params)``.
+        counters: what the task names as its ``counters``: entries of ``info`` that count something in each step.
 
     Raises:
         ConfigurationError: if the action space cannot be adapted, the action mask does not fit it, or the
@@ -42,6 +43,7 @@ class Adapted(Environment):
         self.inner = inner
         self.space, self._decode = _adapt_actions(inner.name, inner.action_space(params), discretise)
         self.has_action_mask = hasattr(inner, "action_mask")
+        self.counters: tuple[str, ...] = tuple(getattr(inner, "counters", ()))
         self._flatten = flatten
         self._check(params)
 
@@ -103,6 +105,7 @@ class Adapted(Environment):
             lambda state: self.step_env(key, state, action, params), before
         )
         _check_same(self.name, "observation", self.obs_struct, obs)
+        _check_counters(self.name, self.counters, self.info_struct)
         _check_same(self.name, "state", before, after)
         if self.has_action_mask:
             mask = jax.eval_shape(lambda state: self.action_mask(state, params), before)
@@ -178,6 +181,12 @@ def _check_same(name: str, what: str, before: PyTree, after: PyTree) -> None:
                 f"{name}: {what}{jax.tree_util.keystr(path)} is {was.dtype}{list(was.shape)} after a reset "
                 f"but {now.dtype}{list(now.shape)} after a step; make them agree"
             )
+
+
+def _check_counters(name: str, counters: tuple[str, ...], info: dict[str, Any]) -> None:
+    for counter in counters:
+        if counter not in info or info[counter].shape != ():
+            raise ConfigurationError(f"{name}: counters names {counter!r}, but no number in its info is called that")
 
 
 def _check_mask(name: str, space: ActionSpace, shape: tuple[int, ...]) -> None:

@@ -1,13 +1,15 @@
 """`make_env`: any task of any family, or a Gymnax environment of the user's own, ready to step in parallel.
 
 A task of one's own is a ``gymnax.environments.environment.Environment`` with ``reset_env``, ``step_env``,
-``action_space`` and ``default_params``; rlx needs nothing else. Two things Gymnax has no word for:
+``action_space`` and ``default_params``; rlx needs nothing else. Three things Gymnax has no word for:
 
 * *Factored actions*: ``action_space(params)`` returns ``rlx.types.MultiDiscrete(nvec)``, and ``step_env``
   gets int32 vectors. (``rlx.types.Discrete`` and ``rlx.types.Box`` are understood as well.)
 * *Invalid actions*: a method ``action_mask(state, params)`` returns bool ``[A]``, or ``[sum(nvec)]`` for
   factored actions, component after component: True where valid. If none is (of a component),
   any choice must be harmless: agents take one and learn nothing from it.
+* *Counters*: an attribute ``counters`` names entries of ``info``, each a number, that count something in each step;
+  evaluations report their mean. Those whose names begin with ``invalid_`` count invalid actions.
 """
 
 import dataclasses
@@ -106,6 +108,7 @@ def make_env(
         action_space=task.space,
         max_episode_steps=limit,
         has_action_mask=task.has_action_mask,
+        counters=task.counters,
     )
     config = {
         "name": full_name,

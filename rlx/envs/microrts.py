@@ -45,6 +45,7 @@ class MicroRTS(Environment[State, EnvParams]):
     """
 
     game_map: Map
+    counters = ("invalid_null", "invalid_owner", "invalid_busy")
 
     def __init__(self, mask_blocked: bool = False, sum_reservations: bool = False) -> None:
         self.mask_blocked = mask_blocked

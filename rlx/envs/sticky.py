@@ -45,6 +45,7 @@ class Sticky(Environment):
             )
         self.inner = inner
         self.probability = probability
+        self.counters: tuple[str, ...] = tuple(getattr(inner, "counters", ()))
 
     @property
     def name(self) -> str:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from rlx.networks.heads import PairNetwork
-from rlx.types import ActionSpace, Discrete, EnvSpec, Key, Metrics, PyTree, Transition
+from rlx.types import ActionSpace, Discrete, EnvSpec, Key, PyTree, Transition
 
 
 @struct.dataclass
@@ -70,7 +70,7 @@ class DynamicsModel:
         mask = outputs["validity"] > 0 if self.spec.has_action_mask else None
         return Prediction(outputs["transition"].reshape(obs.shape), reward, goes_on, mask)
 
-    def loss(self, params: PyTree, batch: Transition) -> tuple[jax.Array, Metrics]:
+    def loss(self, params: PyTree, batch: Transition) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Squared errors of observation and reward, and cross-entropies of the rest, of transitions ``[B]``.
 
         Time limits are no terminations, and ``next_obs`` is that before a reset.

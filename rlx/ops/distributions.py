@@ -6,13 +6,14 @@ which takes one random number a draw; the Gumbel trick takes one per action, and
 
 import itertools
 import math
+from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
 from flax import struct
 
-from rlx.types import Key
+from rlx.types import ActionSpace, Box, Discrete, Key, MultiDiscrete
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
@@ -228,6 +229,20 @@ class TanhNormal:
     def entropy_estimate(self, key: Key) -> jax.Array:
         """Unbiased estimate [...] of the entropy from one draw; there is no closed form."""
         return -self.sample_and_log_prob(key)[1]
+
+
+Distribution = Categorical | FactoredCategorical | Normal
+
+
+def policy_of(space: ActionSpace, outputs: Any, action_mask: jax.Array | None) -> Distribution:
+    """The distribution over ``space`` that the outputs of a ``PolicyNetwork`` stand for, given the valid actions."""
+    match space:
+        case Discrete():
+            return Categorical(outputs, action_mask)
+        case MultiDiscrete(nvec):
+            return FactoredCategorical(outputs, nvec, action_mask)
+        case Box():
+            return Normal(*outputs)
 
 
 def _expectation(probs: jax.Array, values: jax.Array) -> jax.Array:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from rlx.errors import ConfigurationError
 
 
-def lambda_advantages(
+def gae(
     rewards: jax.Array,
     values: jax.Array,
     next_values: jax.Array,

@@ -41,8 +41,9 @@ class Checkpoints:
     def save(self, step: int, state: PyTree, score: float = 0.0) -> None:
         """Save ``state`` in the background, unless ``step`` is saved already."""
         if step not in self.steps():
-            # A copy on the host: the next chunk may overwrite the state's buffers.
-            copied = jax.tree.map(np.array, _storable(state))
+            # The next chunk may overwrite what lies on a device; what is on the host already is nobody else's.
+            on_host = lambda leaf: np.array(leaf) if isinstance(leaf, jax.Array) else leaf  # noqa: E731
+            copied = jax.tree.map(on_host, _storable(state))
             self._manager.save(step, args=ocp.args.StandardSave(copied), metrics={_SCORE: score})
 
     def steps(self) -> list[int]:

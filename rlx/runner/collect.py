@@ -1,92 +1,64 @@
 """Step one member's environments with its behaviour policy."""
 
 import dataclasses
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import struct
 
 from rlx.envs import vector
 from rlx.envs.api import Env
+from rlx.runner.acting import remember, start_memory
+from rlx.runner.episodes import Episodes
 from rlx.types import Agent, Clock, Key, PyTree, Timestep, Transition
 
 
 @struct.dataclass
-class EpisodeStatistics:
-    """Returns and lengths of training episodes, kept per environment ``[N]`` so that a step adds no reduction.
+class Scene:
+    """What one member acts in: what collecting carries from rollout to rollout.
 
     Attributes:
-        episode_return: undiscounted return of the running episode.
-        episodes: episodes that have ended since the last reset of the sums.
-        return_sum: sum of their returns.
-        length_sum: sum of their lengths in steps.
+        env: state of the member's environments.
+        timestep: what the agent acts on next, its memory not yet taken in.
+        memory: what acting carries along (`rlx.types.Memory`); ``None`` for most agents.
+        episodes: the account of the episodes.
     """
 
-    episode_return: jax.Array
-    episodes: jax.Array
-    return_sum: jax.Array
-    length_sum: jax.Array
+    env: vector.VectorState
+    timestep: Timestep
+    memory: PyTree
+    episodes: Episodes
 
-    @classmethod
-    def zeros(cls, num_envs: int) -> "EpisodeStatistics":
-        """Statistics before the first step."""
-        return cls(*(jnp.zeros(num_envs) for _ in range(4)))
 
-    def after(self, previous: Timestep, timestep: Timestep) -> "EpisodeStatistics":
-        """Statistics after the step from ``previous`` to ``timestep``."""
-        done = (timestep.terminated | timestep.truncated).astype(jnp.float32)
-        episode_return = self.episode_return + timestep.reward
-        return EpisodeStatistics(
-            episode_return=jnp.where(done, 0.0, episode_return),
-            episodes=self.episodes + done,
-            return_sum=self.return_sum + jnp.where(done, episode_return, 0.0),
-            length_sum=self.length_sum + done * (previous.episode_step + 1),
-        )
-
-    def restart(self) -> "EpisodeStatistics":
-        """The same running episodes, with sums of zero."""
-        return dataclasses.replace(EpisodeStatistics.zeros(self.episodes.shape[-1]), episode_return=self.episode_return)
-
-    def abandon(self) -> "EpisodeStatistics":
-        """The same sums, with running episodes that begin anew: they end uncounted."""
-        return dataclasses.replace(self, episode_return=jnp.zeros_like(self.episode_return))
+def set_scene(agent: Agent, env: Env, agent_state: PyTree, key: Key, solved_return: float | None = None) -> Scene:
+    """The scene before the first step; ``solved_return`` is that of `Milestones`."""
+    num_envs = agent.needs.num_envs
+    env_state, timestep = vector.reset(env, key, num_envs)
+    memory = start_memory(agent, agent_state, num_envs)
+    return Scene(env_state, timestep, memory, Episodes.start(num_envs, solved_return))
 
 
 def collect(
-    agent: Agent,
-    env: Env,
-    agent_state: PyTree,
-    env_state: vector.VectorState,
-    timestep: Timestep,
-    statistics: EpisodeStatistics,
-    key: Key,
-    clock: Clock,
-) -> tuple[vector.VectorState, Timestep, EpisodeStatistics, Transition]:
-    """Take ``rollout_length`` steps in each of the member's environments.
-
-    What an agent may ask for (see `rlx.types.Agent`): new episodes at the start (``agent.restarts``), to take in each
-    timestep before it acts on it (``agent.observes``), and in ``extras["task_state"]`` the task's state in which it
-    acted (``agent.rewinds``).
+    agent: Agent, env: Env, agent_state: PyTree, scene: Scene, key: Key, clock: Clock
+) -> tuple[Scene, Transition]:
+    """Take ``rollout_length`` steps in each of the member's environments, as ``agent.needs`` says.
 
     Returns:
-        The environments' state, the timestep to act on next, the statistics, and the transitions ``[T, N, ...]``.
+        The scene after them, and the transitions ``[T, N, ...]``.
     """
-    observe: Any = agent.observe if getattr(agent, "observes", False) else None  # type: ignore[attr-defined]
-    if getattr(agent, "restarts", False):
+    needs = agent.needs
+    if needs.fresh_episodes:
         key, start_key = jax.random.split(key)
-        env_state, timestep = vector.reset(env, start_key, agent.num_envs)
-        statistics = statistics.abandon()
+        env_state, timestep = vector.reset(env, start_key, needs.num_envs)
+        scene = dataclasses.replace(scene, env=env_state, timestep=timestep, episodes=scene.episodes.abandon())
+    if needs.memory is not None and needs.memory.of_state:
+        scene = dataclasses.replace(scene, memory=start_memory(agent, agent_state, needs.num_envs))
 
-    def step(carry: PyTree, key: Key) -> tuple[PyTree, Transition]:
-        env_state, timestep, statistics, observer = carry
+    def step(scene: Scene, key: Key) -> tuple[Scene, tuple[Transition, jax.Array | None]]:
         act_key, env_key = jax.random.split(key)
-        if observe:
-            observer = observe(observer, timestep)
-        action, extras = agent.act(observer if observe else agent_state, timestep, act_key, clock)
-        if getattr(agent, "rewinds", False):
-            extras = extras | {"task_state": env_state.task_state}
-        env_state, following = vector.step(env, env_state, action, env_key)
+        memory, timestep = remember(agent, agent_state, scene.memory, scene.timestep, learning=True)
+        action, extras = agent.act(agent_state, timestep, act_key, clock)
+        env_state, following = vector.step(env, scene.env, action, env_key)
+        episodes, returns = scene.episodes.after(timestep, following)
         transition = Transition(
             obs=timestep.obs,
             action=action,
@@ -98,10 +70,10 @@ def collect(
             next_action_mask=following.final_action_mask,
             extras=extras,
             info=following.info,
+            task_state=scene.env.task_state if needs.task_states else None,
         )
-        return (env_state, following, statistics.after(timestep, following), observer), transition
+        return Scene(env_state, following, memory, episodes), (transition, returns if episodes.milestones else None)
 
-    carry = (env_state, timestep, statistics, agent_state if observe else None)
-    carry, rollout = jax.lax.scan(step, carry, jax.random.split(key, agent.rollout_length))
-    env_state, timestep, statistics, _ = carry
-    return env_state, timestep, statistics, rollout
+    scene, (rollout, returns) = jax.lax.scan(step, scene, jax.random.split(key, needs.rollout_length))
+    episodes = scene.episodes.after_rollout(rollout, returns, clock.env_steps)
+    return dataclasses.replace(scene, episodes=episodes), rollout

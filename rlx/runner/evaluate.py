@@ -7,6 +7,7 @@ from flax import struct
 
 from rlx.envs import vector
 from rlx.envs.api import Env
+from rlx.runner.acting import remember, start_memory
 from rlx.types import Agent, Key, Mode, PyTree, Timestep
 
 
@@ -17,12 +18,12 @@ class Evaluation:
     Attributes:
         returns: undiscounted, float32 ``[n]``.
         lengths: int32 ``[n]``.
-        invalid: invalid actions of every sort that the task counts, float32 ``[n]`` by name.
+        counters: sums of what the task counts (``env.spec.counters``), float32 ``[n]`` by name.
     """
 
     returns: jax.Array
     lengths: jax.Array
-    invalid: dict[str, jax.Array]
+    counters: dict[str, jax.Array]
 
 
 def evaluate(agent: Agent, env: Env, agent_state: PyTree, key: Key, num_episodes: int, mode: Mode) -> Evaluation:
@@ -34,30 +35,29 @@ def evaluate(agent: Agent, env: Env, agent_state: PyTree, key: Key, num_episodes
     task_state, timestep = vector.start(env, start_key, num_episodes)
 
     def running(carry: PyTree) -> jax.Array:
-        return ~jnp.all(carry[2])
+        return ~jnp.all(carry[3])
 
     def step(carry: PyTree) -> PyTree:
-        task_state, timestep, ended, counted, key = carry
+        task_state, timestep, memory, ended, counted, key = carry
         key, act_key, env_key = jax.random.split(key, 3)
-        action = agent.policy(agent_state, timestep, act_key, mode)
-        task_state, timestep = vector.advance(env, task_state, timestep.episode_step, action, env_key)
+        scene = (task_state, timestep, memory)
+        task_state, timestep, memory = _act(agent, env, agent_state, scene, act_key, env_key, mode)
         counted = Evaluation(
             returns=counted.returns + jnp.where(ended, 0.0, timestep.reward),
             lengths=counted.lengths + ~ended,
-            invalid={
-                name: total + jnp.where(ended, 0.0, timestep.info[name]) for name, total in counted.invalid.items()
+            counters={
+                name: total + jnp.where(ended, 0.0, timestep.info[name]) for name, total in counted.counters.items()
             },
         )
-        return task_state, timestep, ended | timestep.terminated | timestep.truncated, counted, key
+        return task_state, timestep, memory, ended | timestep.terminated | timestep.truncated, counted, key
 
     nothing = jnp.zeros(num_episodes)
     counted = Evaluation(
-        nothing,
-        jnp.zeros(num_episodes, jnp.int32),
-        {name: nothing for name in timestep.info if name.startswith("invalid_")},
+        nothing, jnp.zeros(num_episodes, jnp.int32), {name: nothing for name in sorted(env.spec.counters)}
     )
-    carry = (task_state, timestep, jnp.zeros(num_episodes, bool), counted, play_key)
-    return jax.lax.while_loop(running, step, carry)[3]
+    memory = start_memory(agent, agent_state, num_episodes)
+    carry = (task_state, timestep, memory, jnp.zeros(num_episodes, bool), counted, play_key)
+    return jax.lax.while_loop(running, step, carry)[4]
 
 
 def record(agent: Agent, env: Env, agent_state: PyTree, key: Key, mode: Mode) -> tuple[PyTree, np.ndarray]:
@@ -67,25 +67,28 @@ def record(agent: Agent, env: Env, agent_state: PyTree, key: Key, mode: Mode) ->
         The task's states ``[L + 1, ...]``, the start among them, and the rewards ``[L]``, on the host.
     """
     start_key, play_key = jax.random.split(key)
-    first_state, first = vector.start(env, start_key, 1)
 
     @jax.jit
-    def step(task_state: PyTree, timestep: Timestep, key: Key) -> tuple[PyTree, Timestep]:
+    def step(carry: PyTree, key: Key) -> PyTree:
         act_key, env_key = jax.random.split(key)
-        action = agent.policy(agent_state, timestep, act_key, mode)
-        return vector.advance(env, task_state, timestep.episode_step, action, env_key)
+        return _act(agent, env, agent_state, carry, act_key, env_key, mode)
 
-    states: list[PyTree] = [first_state]
+    carry = (*vector.start(env, start_key, 1), start_memory(agent, agent_state, 1))
+    states: list[PyTree] = [carry[0]]
     rewards: list[float] = []
-    task_state, timestep = first_state, first
-    while not rewards or not (timestep.terminated | timestep.truncated).all():
-        task_state, timestep = step(task_state, timestep, jax.random.fold_in(play_key, len(rewards)))
-        states.append(task_state)
-        rewards.append(float(timestep.reward[0]))
+    while not rewards or not (carry[1].terminated | carry[1].truncated).all():
+        carry = step(carry, jax.random.fold_in(play_key, len(rewards)))
+        states.append(carry[0])
+        rewards.append(float(carry[1].reward[0]))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *jax.device_get(states)), np.array(rewards)
 
 
-def acting_part(agent_state: PyTree) -> PyTree:
-    """The agent's state with only what its policy reads: ``params`` and, where there are any, ``statistics``."""
-    kept = {"params", "statistics"}
-    return agent_state.replace(**{name: None for name in vars(agent_state) if name not in kept})
+def _act(
+    agent: Agent, env: Env, agent_state: PyTree, carry: PyTree, act_key: Key, env_key: Key, mode: Mode
+) -> tuple[PyTree, Timestep, PyTree]:
+    """One step of the evaluation policy, from and to the task's states, the timestep and the memory."""
+    task_state, timestep, memory = carry
+    memory, seen = remember(agent, agent_state, memory, timestep, learning=False)
+    action = agent.policy(agent_state, seen, act_key, mode)
+    task_state, timestep = vector.advance(env, task_state, timestep.episode_step, action, env_key)
+    return task_state, timestep, memory

@@ -8,33 +8,47 @@ from typing import Any
 
 
 class _Request:
-    """A handler of SIGINT: the first one sets ``event``, a second one raises as usual."""
+    """A handler of SIGINT: the first one sets ``events``, a second one raises as usual."""
 
-    def __init__(self) -> None:
-        self.event = threading.Event()
+    def __init__(self, event: threading.Event) -> None:
+        self.events = [event]
 
     def __call__(self, signum: int, frame: Any) -> None:
-        if self.event.is_set():
+        if self.events[0].is_set():
             raise KeyboardInterrupt
-        self.event.set()
+        for event in self.events:
+            event.set()
+
+    @contextmanager
+    def also(self, event: threading.Event) -> Iterator[None]:
+        """Set ``event`` as well, at once if Ctrl-C has been pressed before."""
+        if self.events[0].is_set():
+            event.set()
+        self.events.append(event)
+        try:
+            yield
+        finally:
+            self.events.remove(event)
 
 
 @contextmanager
-def interruptible() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a flag, so that a run can save; a second one raises as usual.
+def interruptible(event: threading.Event | None = None) -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into a flag, ``event`` if given, so that a run can save; a second one raises as usual.
 
-    Nested, it gives the outer flag: whoever runs inside stops, and whoever runs several such things knows of it.
+    Nested, the outer flag is set as well: whoever runs inside stops, and whoever runs several such things knows of it.
     """
+    event = event or threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield threading.Event()
+        yield event
         return
     previous = signal.getsignal(signal.SIGINT)
     if isinstance(previous, _Request):
-        yield previous.event
+        with previous.also(event):
+            yield event
         return
-    request = _Request()
+    request = _Request(event)
     signal.signal(signal.SIGINT, request)
     try:
-        yield request.event
+        yield event
     finally:
         signal.signal(signal.SIGINT, previous)

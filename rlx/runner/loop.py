@@ -5,15 +5,15 @@ all members share: an agent's periodic branches therefore stay branches under ``
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
-from rlx.envs import vector
 from rlx.envs.api import Env
-from rlx.runner.collect import EpisodeStatistics, collect
-from rlx.types import Agent, Clock, Key, Metrics, PyTree, Timestep
+from rlx.runner.collect import Scene, collect, set_scene
+from rlx.types import Agent, Clock, Key, Metrics, PyTree
 
 
 @struct.dataclass
@@ -22,40 +22,29 @@ class RunState:
 
     Attributes:
         agent: the agent's state, its replay included.
-        env: state of the member's environments.
-        timestep: what the agent acts on next.
-        statistics: episodes of the current logging window.
-        metrics: sums over the gradient updates of the current logging window; ``"updates"`` is their number.
+        scene: what it acts in, with the account of the current logging window's episodes.
+        metrics: of the current logging window: means as sums over its gradient updates, and their number.
         key: the key that all later randomness of this member comes from.
         clock: counters shared by all members.
     """
 
     agent: PyTree
-    env: vector.VectorState
-    timestep: Timestep
-    statistics: EpisodeStatistics
+    scene: Scene
     metrics: Metrics
     key: Key
     clock: Clock
 
 
 # Which leaves of a RunState have a member axis: a prefix for vmap (see `population` for the sharded form).
-MEMBER_AXES = RunState(agent=0, env=0, timestep=0, statistics=0, metrics=0, key=0, clock=None)  # type: ignore[arg-type]
+MEMBER_AXES = RunState(agent=0, scene=0, metrics=0, key=0, clock=None)  # type: ignore[arg-type]
 
 
-def init(agent: Agent, env: Env, key: Key, clock: Clock) -> RunState:
-    """The state of one member before its first step."""
+def init(agent: Agent, env: Env, key: Key, clock: Clock, solved_return: float | None = None) -> RunState:
+    """The state of one member before its first step; ``solved_return`` is that of `Milestones`."""
     agent_key, env_key, run_key = jax.random.split(key, 3)
-    env_state, timestep = vector.reset(env, env_key, agent.num_envs)
-    state = RunState(
-        agent=agent.init(agent_key),
-        env=env_state,
-        timestep=timestep,
-        statistics=EpisodeStatistics.zeros(agent.num_envs),
-        metrics={},
-        key=run_key,
-        clock=clock,
-    )
+    agent_state = agent.init(agent_key)
+    scene = set_scene(agent, env, agent_state, env_key, solved_return)
+    state = RunState(agent_state, scene, Metrics({}), run_key, clock)
     _, metrics = jax.eval_shape(lambda state: _collect_and_update(agent, env, state), state)
     return dataclasses.replace(state, metrics=jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), metrics))
 
@@ -63,10 +52,7 @@ def init(agent: Agent, env: Env, key: Key, clock: Clock) -> RunState:
 def iterate(agent: Agent, env: Env, state: RunState) -> RunState:
     """One iteration of one member: collect a rollout, learn from it. The clock stays where it is."""
     state, metrics = _collect_and_update(agent, env, state)
-    updates = metrics["updates"]
-    weighted = {name: jnp.where(updates > 0, value * updates, 0.0) for name, value in metrics.items()}
-    weighted["updates"] = updates
-    return dataclasses.replace(state, metrics=jax.tree.map(jnp.add, state.metrics, weighted))
+    return dataclasses.replace(state, metrics=_added(state.metrics, metrics))
 
 
 def chunk(agents: Agent, env: Env, state: RunState, iterations: jax.Array, new_window: jax.Array) -> RunState:
@@ -79,54 +65,70 @@ def chunk(agents: Agent, env: Env, state: RunState, iterations: jax.Array, new_w
         iterations: int32 scalar, traced: chunks of any length share one program.
         new_window: bool scalar, whether to restart the sums of the logging window first.
     """
-    restarted = (jax.vmap(EpisodeStatistics.restart)(state.statistics), jax.tree.map(jnp.zeros_like, state.metrics))
-    statistics, metrics = jax.tree.map(
-        lambda new, old: jnp.where(new_window, new, old), restarted, (state.statistics, state.metrics)
-    )
-    state = dataclasses.replace(state, statistics=statistics, metrics=metrics)
     members = jax.vmap(lambda agent, state: iterate(agent, env, state), (0, MEMBER_AXES), MEMBER_AXES)
-    steps = agents.num_envs * agents.rollout_length
+    return _repeated(lambda state: members(agents, state), begin_window(state, new_window), iterations)
 
+
+def chunk_alone(agent: Agent, env: Env, state: RunState, iterations: jax.Array, new_window: jax.Array) -> RunState:
+    """`chunk` of a single member, whose leaves have no member axis."""
+    return _repeated(lambda state: iterate(agent, env, state), begin_window(state, new_window), iterations)
+
+
+def _repeated(iteration: Callable[[RunState], RunState], state: RunState, iterations: jax.Array) -> RunState:
     def body(_: jax.Array, state: RunState) -> RunState:
-        return dataclasses.replace(members(agents, state), clock=state.clock.advance(steps))
+        return dataclasses.replace(iteration(state), clock=state.clock.advance())
 
     return jax.lax.fori_loop(0, iterations, body, state)
 
 
-def window(state: RunState) -> Metrics:
-    """What the logging window holds, one value a member ``[M]``; NaN where it holds no update or no episode."""
-    updates = state.metrics["updates"]
-    losses = {name: value / updates for name, value in state.metrics.items() if name != "updates"}
-    episodes = state.statistics.episodes.sum(-1)
-    training = {
-        "return_mean": state.statistics.return_sum.sum(-1) / episodes,
-        "length_mean": state.statistics.length_sum.sum(-1) / episodes,
-        "episodes": episodes,
-    }
+def without_clock(state: RunState) -> RunState:
+    """The state without the only part that has no member axis."""
+    return dataclasses.replace(state, clock=None)  # type: ignore[arg-type]
+
+
+def begin_window(state: RunState, begins: jax.Array) -> RunState:
+    """Where ``begins``, a bool scalar, the state with an empty logging window; else as it is."""
+    scene = dataclasses.replace(state.scene, episodes=state.scene.episodes.new_window(begins))
+    metrics = jax.tree.map(lambda total: jnp.where(begins, jnp.zeros_like(total), total), state.metrics)
+    return dataclasses.replace(state, scene=scene, metrics=metrics)
+
+
+def window(state: RunState) -> dict[str, jax.Array]:
+    """What the logging window holds, ``[M]`` or ``[M, k]`` by name; NaN where it holds no update or no episode."""
+    metrics, updates = state.metrics, jnp.asarray(state.metrics.updates)
+    of_each = lambda value: updates.reshape(-1, *[1] * (value.ndim - 1))  # noqa: E731
+    means = {name: total / of_each(total) for name, total in metrics.means.items()}
+    last = {name: jnp.where(of_each(value) > 0, value, jnp.nan) for name, value in metrics.last.items()}
     return {
-        **{f"training/{name}": value for name, value in training.items()},
-        **{f"update/{name}": value for name, value in losses.items()},
+        **{f"training/{name}": value for name, value in state.scene.episodes.window().items()},
+        **{f"update/{name}": value for name, value in (means | last).items()},
         "update/count": updates,
     }
 
 
 def healthy(state: RunState) -> jax.Array:
     """Bool ``[M]``: no loss, metric or episode return of the logging window is infinite or NaN."""
-    sums = [
-        *state.metrics.values(),
-        state.statistics.episode_return.sum(-1),
-        state.statistics.return_sum.sum(-1),
-    ]
-    return jnp.isfinite(jnp.stack(sums)).all(axis=0)
+    episodes = state.scene.episodes
+    numbers = [*jax.tree.leaves(state.metrics), episodes.running, episodes.return_sum]
+    return jnp.stack([jnp.isfinite(x.reshape(len(x), -1)).all(axis=1) for x in numbers]).all(axis=0)
 
 
 def _collect_and_update(agent: Agent, env: Env, state: RunState) -> tuple[RunState, Metrics]:
     key, collect_key, update_key = jax.random.split(state.key, 3)
-    env_state, timestep, statistics, rollout = collect(
-        agent, env, state.agent, state.env, state.timestep, state.statistics, collect_key, state.clock
+    scene, rollout = collect(agent, env, state.agent, state.scene, collect_key, state.clock)
+    agent_state, metrics = agent.update(state.agent, rollout, update_key, state.clock.advance())
+    metrics = jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), metrics)
+    return dataclasses.replace(state, agent=agent_state, scene=scene, key=key), metrics
+
+
+def _added(sums: Metrics, metrics: Metrics) -> Metrics:
+    """The logging window with one call of ``update`` more."""
+    updates = jnp.asarray(metrics.updates)
+    learned = updates > 0
+    return Metrics(
+        means={
+            name: total + jnp.where(learned, updates * metrics.means[name], 0.0) for name, total in sums.means.items()
+        },
+        last={name: jnp.where(learned, metrics.last[name], before) for name, before in sums.last.items()},
+        updates=sums.updates + updates,
     )
-    agent_state, metrics = agent.update(state.agent, rollout, update_key, state.clock)
-    state = dataclasses.replace(
-        state, agent=agent_state, env=env_state, timestep=timestep, statistics=statistics, key=key
-    )
-    return state, metrics

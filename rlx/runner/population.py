@@ -1,10 +1,14 @@
-"""Populations: seeds x hyperparameters as one program, spread over all devices."""
+"""Populations: any agents of one static part, times any seeds, on all devices.
+
+Members are cut into *groups* of equal size, each a call of the same compiled program on a state of its own, and take
+turns. A group has the same number of members on every device; what is left over in the last one is filled up with
+copies of a member, which are nowhere to be seen outside this file.
+"""
 
 import dataclasses
-import functools
+import itertools
 import math
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,17 +18,67 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from rlx.envs.api import Env
 from rlx.errors import ConfigurationError
-from rlx.replay.ring import Ring
-from rlx.runner import loop
-from rlx.runner.evaluate import Evaluation, evaluate
+from rlx.runner.acting import acting_part
+from rlx.runner.evaluate import Evaluation
+from rlx.runner.loop import RunState, without_clock
+from rlx.runner.memory_plan import memory_plan
+from rlx.runner.programs import MEMBERS, REPLICATED, programs
 from rlx.types import Agent, Clock, Key, Mode, PyTree
 
-MEMBERS = PartitionSpec("members")
-REPLICATED = PartitionSpec()
-# The sharded counterpart of loop.MEMBER_AXES.
-RUN_STATE = jax.tree.map(
-    lambda axis: MEMBERS if axis == 0 else REPLICATED, loop.MEMBER_AXES, is_leaf=lambda axis: axis is None
-)
+INIT_STREAM, EVALUATION_STREAM = 0, 1
+
+# Measured on two CPU cores (results/benchmark/members.md): members that take turns on a core are never slower than
+# members side by side, which leave the cache; what a call costs is lost in chunks of half a second. Elsewhere small
+# programs leave most of a device idle, and members side by side fill it.
+SIDE_BY_SIDE = {"cpu": 1}
+
+
+class Member(NamedTuple):
+    """One agent with one seed."""
+
+    agent: Agent
+    seed: int
+
+
+class Layout(NamedTuple):
+    """How members lie on devices.
+
+    Attributes:
+        mesh: the devices in use.
+        num_members: without those that fill up.
+        num_groups: that take turns.
+        group_size: members of a group, over all devices.
+    """
+
+    mesh: Mesh
+    num_members: int
+    num_groups: int
+    group_size: int
+
+    @property
+    def slots(self) -> np.ndarray:
+        """Which member computes where, int ``[num_groups, group_size]``; the last one fills up."""
+        slots = np.minimum(np.arange(self.num_groups * self.group_size), self.num_members - 1)
+        return slots.reshape(self.num_groups, self.group_size)
+
+
+def layout_for(num_members: int, devices: Sequence[Any] | None = None, side_by_side: int | None = None) -> Layout:
+    """Spread members over ``devices``, all of them unless given, ``side_by_side`` a device in each group.
+
+    By default one on a CPU core (see `SIDE_BY_SIDE`), and elsewhere all.
+    """
+    devices = list(jax.devices() if devices is None else devices)[:num_members]
+    a_device = math.ceil(num_members / len(devices))
+    chosen = min(side_by_side or SIDE_BY_SIDE.get(devices[0].platform, a_device), a_device)
+    num_groups = math.ceil(a_device / chosen)
+    # As few copies as can be: of 5 members a device in groups of at most 4, 3 and 3.
+    group_size = math.ceil(a_device / num_groups) * len(devices)
+    return Layout(Mesh(np.array(devices), ("members",)), num_members, num_groups, group_size)
+
+
+def members_of(agents: Sequence[Agent], seeds: Sequence[int]) -> list[Member]:
+    """Every agent with every seed, agent by agent."""
+    return [Member(agent, seed) for agent, seed in itertools.product(agents, seeds)]
 
 
 def stack(agents: Sequence[Agent]) -> Agent:
@@ -33,26 +87,16 @@ def stack(agents: Sequence[Agent]) -> Agent:
     Raises:
         ConfigurationError: if a static field differs between them.
     """
-    structures = [jax.tree.structure(agent) for agent in agents]
-    for agent, structure in zip(agents, structures, strict=True):
-        if structure != structures[0]:  # type: ignore[operator]
+    first = jax.tree.structure(agents[0])
+    for agent in agents:
+        if jax.tree.structure(agent) != first:  # type: ignore[operator]
             static = [f.name for f in dataclasses.fields(agent) if not f.metadata.get("pytree_node", True)]  # type: ignore[arg-type]
-            names = [name for name in static if getattr(agent, name) != getattr(agents[0], name)]
+            names = [name for name in static if vars(agent)[name] != vars(agents[0])[name]]
             raise ConfigurationError(
                 f"members of one population must agree in {', '.join(names)}: these fix shapes or branches; "
                 "run them as separate populations"
             )
     return jax.tree.map(lambda *leaves: jnp.asarray(np.array(leaves, np.float32)), *agents)
-
-
-def mesh_for(num_members: int, devices: Sequence[Any] | None = None) -> Mesh:
-    """A one-dimensional mesh of the most devices that share ``num_members`` evenly."""
-    devices = jax.devices() if devices is None else devices
-    count = max(n for n in range(1, len(devices) + 1) if num_members % n == 0)
-    return Mesh(np.array(devices[:count]), ("members",))
-
-
-INIT_STREAM, EVALUATION_STREAM = 0, 1
 
 
 def keys_for(seeds: Sequence[int], stream: int) -> Key:
@@ -71,92 +115,117 @@ def place(tree: PyTree, mesh: Mesh, spec: PyTree = MEMBERS) -> PyTree:
     return jax.tree.map(lambda leaf, part: jax.device_put(leaf, NamedSharding(mesh, part)), tree, whole)
 
 
-def memory_plan(shapes: PyTree, mesh: Mesh) -> str:
-    """One line on the memory that the state will take, replay apart, before it is allocated.
+class Advanced(NamedTuple):
+    """The states of all groups after a chunk, and what there is to look at: still being computed, group by group."""
 
-    Raises:
-        ConfigurationError: if it cannot fit.
-    """
-    leaves = jax.tree.leaves(shapes, is_leaf=lambda node: isinstance(node, Ring))
-    replay = sum(_num_bytes(leaf) for leaf in leaves if isinstance(leaf, Ring))
-    total = _num_bytes(shapes)
-    line = f"state {_readable(total)} (replay {_readable(replay)}) on {mesh.size} device(s)"
-    available = _available_bytes(mesh)
-    if available is not None and total > available:
-        remedy = "agent.replay_size" if 2 * replay > total else "agent.num_envs, agent.hidden_sizes or env.pool_size"
-        raise ConfigurationError(f"{line} does not fit: {_readable(available)} are there; lower num_seeds or {remedy}")
-    return line
+    states: list[RunState]
+    healthy: list[jax.Array]
+    window: list[dict[str, jax.Array]]
 
 
-def _num_bytes(tree: PyTree) -> int:
-    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+class Population:
+    """Members on their devices, and the programs that move them; the states of its groups are the caller's."""
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        env: Env,
+        eval_episodes: int = 1,
+        eval_mode: Mode = "greedy",
+        solved_return: float | None = None,
+        layout: Layout | None = None,
+    ) -> None:
+        self.members, self.layout = list(members), layout or layout_for(len(members))
+        mesh = self.layout.mesh
+        self.programs = programs(env, mesh, eval_episodes, eval_mode, solved_return)
+        stacked = stack([member.agent for member in self.members])
+        self.agents = [place(_at(stacked, slots), mesh) for slots in self.layout.slots]
+        self.seeds = [[self.members[slot].seed for slot in slots] for slots in self.layout.slots]
+
+    def plan(self, clock: Clock) -> str:
+        """One line on the memory that this takes, from shapes alone.
+
+        Raises:
+            ConfigurationError: if it cannot fit.
+        """
+        state = self.shapes(clock)
+        rollout = jax.eval_shape(self.programs.rollout, self.agents[0], state)
+        return memory_plan([state] * self.layout.num_groups, rollout, list(self.layout.mesh.devices.flat))
+
+    def shapes(self, clock: Clock) -> RunState:
+        """Shapes and dtypes of the state of one group."""
+        keys = jax.eval_shape(lambda: keys_for(self.seeds[0], INIT_STREAM))
+        return jax.eval_shape(self.programs.init, self.agents[0], keys, clock)
+
+    def start(self, clock: Clock) -> list[RunState]:
+        """The state of each group before the first step."""
+        return [
+            self.programs.init(agents, keys_for(seeds, INIT_STREAM), clock)
+            for agents, seeds in zip(self.agents, self.seeds, strict=True)
+        ]
+
+    def compile(self, states: Sequence[RunState]) -> None:
+        """Compile training and evaluation ahead."""
+        arguments = (self.agents[0], states[0], jnp.int32(1), jnp.bool_(True))
+        self._chunk = self.programs.chunk.lower(*arguments).compile()
+        acting = acting_part(self.members[0].agent, states[0].agent)
+        self._evaluate = self.programs.evaluate.lower(self.agents[0], acting, self._evaluation_keys(0, 0)).compile()
+
+    def advance(self, states: Sequence[RunState], iterations: int, new_window: bool) -> Advanced:
+        """Advance all groups by ``iterations``, one after the other; ``states`` are given up."""
+        compiled: Callable[..., Any] = vars(self).get("_chunk", self.programs.chunk)
+        arguments = (jnp.int32(iterations), jnp.bool_(new_window))
+        after = [compiled(agents, state, *arguments) for agents, state in zip(self.agents, states, strict=True)]
+        return Advanced(*map(list, zip(*after, strict=True)))
+
+    def evaluate(self, acting: Sequence[PyTree], step: int) -> Evaluation:
+        """Evaluate the acting parts of all groups as at ``step``; results ``[M, n]``, on the host."""
+        compiled: Callable[..., Any] = vars(self).get("_evaluate", self.programs.evaluate)
+        groups = enumerate(zip(self.agents, acting, strict=True))
+        return self.gather([compiled(agents, part, self._evaluation_keys(g, step)) for g, (agents, part) in groups])
+
+    def acting(self, states: Sequence[RunState]) -> list[PyTree]:
+        """The acting part of each group."""
+        return [acting_part(self.members[0].agent, state.agent) for state in states]
+
+    def gather(self, groups: Sequence[PyTree]) -> PyTree:
+        """The members' values ``[M, ...]`` on the host, from those of each group ``[G, ...]``."""
+
+        def joined(*leaves: jax.Array) -> Any:
+            if jax.dtypes.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
+                data = joined(*map(jax.random.key_data, leaves))
+                return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaves[0]))
+            whole = np.array(leaves[0]) if len(leaves) == 1 else np.concatenate([np.asarray(leaf) for leaf in leaves])
+            return whole[: self.layout.num_members]
+
+        return jax.tree.map(joined, *groups)
+
+    def gather_states(self, states: Sequence[RunState]) -> RunState:
+        """The whole run on the host, leaves ``[M, ...]``, however members are grouped."""
+        members = self.gather([without_clock(state) for state in states])
+        return dataclasses.replace(members, clock=jax.tree.map(np.array, states[0].clock))
+
+    def scatter(self, tree: PyTree) -> list[PyTree]:
+        """The inverse of `gather`: values ``[M, ...]`` on the devices, group by group."""
+        return [place(_at(tree, slots), self.layout.mesh) for slots in self.layout.slots]
+
+    def scatter_states(self, state: RunState) -> list[RunState]:
+        """The inverse of `gather_states`."""
+        clock = place(state.clock, self.layout.mesh, REPLICATED)
+        members = self.scatter(without_clock(state))
+        return [dataclasses.replace(part, clock=clock) for part in members]
+
+    def member_shapes(self, clock: Clock) -> RunState:
+        """Shapes and dtypes of what `gather_states` gives."""
+        group = self.shapes(clock)
+        of_members = lambda leaf: jax.ShapeDtypeStruct((self.layout.num_members, *leaf.shape[1:]), leaf.dtype)  # noqa: E731
+        members = jax.tree.map(of_members, without_clock(group))
+        return dataclasses.replace(members, clock=group.clock)
+
+    def _evaluation_keys(self, group: int, step: int) -> Key:
+        return place(evaluation_keys(self.seeds[group], step), self.layout.mesh)
 
 
-def _available_bytes(mesh: Mesh) -> int | None:
-    """Memory of the host for CPU devices, else what is free on the mesh's devices together."""
-    devices = list(mesh.devices.flat)
-    if devices[0].platform == "cpu":
-        names = {"SC_PAGE_SIZE", "SC_PHYS_PAGES"}
-        return math.prod(os.sysconf(name) for name in names) if names <= os.sysconf_names.keys() else None
-    statistics = [device.memory_stats() for device in devices]
-    if not all(statistics):
-        return None
-    return sum(each["bytes_limit"] - each["bytes_in_use"] for each in statistics)
-
-
-def _readable(num_bytes: int) -> str:
-    for unit in ("B", "KiB", "MiB"):
-        if num_bytes < 1024:
-            return f"{num_bytes:.3g} {unit}"
-        num_bytes /= 1024  # type: ignore[assignment]
-    return f"{num_bytes:.3g} GiB"
-
-
-def compiler_options(platform: str) -> dict[str, Any]:
-    """On CPU the widest vectors there are: LLVM's default of 256 bits made PPO 64 x 64 take 7 % longer."""
-    return {"xla_cpu_prefer_vector_width": 512} if platform == "cpu" else {}
-
-
-class Programs(NamedTuple):
-    """The compiled programs of a population; the state given to ``chunk`` is donated."""
-
-    init: Any
-    chunk: Any
-    evaluate: Any
-
-
-@functools.lru_cache(maxsize=4)
-def programs(env: Env, mesh: Mesh, eval_episodes: int, mode: Mode) -> Programs:
-    """Build the jitted programs of a population on ``mesh``; nothing is compiled yet.
-
-    Asked again for the same, it returns the same programs, with whatever they have traced and compiled.
-
-    ``init(agents, keys, clock)``, ``chunk(agents, state, iterations, new_window)`` and
-    ``evaluate(agents, acting_state, keys)``, all with leading member axes.
-    """
-
-    def init(agents: Agent, keys: Key, clock: Clock) -> loop.RunState:
-        member = lambda agent, key: loop.init(agent, env, key, clock)  # noqa: E731
-        return jax.vmap(member, out_axes=loop.MEMBER_AXES)(agents, keys)
-
-    def chunk(
-        agents: Agent, state: loop.RunState, iterations: jax.Array, new_window: jax.Array
-    ) -> tuple[loop.RunState, jax.Array, dict[str, jax.Array]]:
-        state = loop.chunk(agents, env, state, iterations, new_window)
-        return state, loop.healthy(state), loop.window(state)
-
-    def evaluation(agents: Agent, acting: PyTree, keys: Key) -> Evaluation:
-        return jax.vmap(lambda agent, acting, key: evaluate(agent, env, acting, key, eval_episodes, mode))(
-            agents, acting, keys
-        )
-
-    def sharded(function: Any, in_specs: Any, out_specs: Any, donate: tuple[int, ...] = ()) -> Any:
-        # shard_map rather than sharding propagation: members never communicate, so nothing may be gathered.
-        mapped = jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
-        return jax.jit(mapped, donate_argnums=donate, compiler_options=compiler_options(mesh.devices.flat[0].platform))
-
-    return Programs(
-        init=sharded(init, (MEMBERS, MEMBERS, REPLICATED), RUN_STATE),
-        chunk=sharded(chunk, (MEMBERS, RUN_STATE, REPLICATED, REPLICATED), (RUN_STATE, MEMBERS, MEMBERS), donate=(1,)),
-        evaluate=sharded(evaluation, (MEMBERS, MEMBERS, MEMBERS), MEMBERS),
-    )
+def _at(tree: PyTree, slots: np.ndarray) -> PyTree:
+    """The members in ``slots``."""
+    return jax.tree.map(lambda leaf: leaf[slots], tree)

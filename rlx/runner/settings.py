@@ -13,9 +13,15 @@ class RunSettings:
     total_steps: int = hyper(500_000, "environment steps of each member", within="[1, 2147483647]")
     seed: int = hyper(0, "seed of the first member", within="[0, 4294967295]")
     num_seeds: int = hyper(1, "members, with consecutive seeds, run as one program", within="[1, 65536]")
+    seeds: tuple[int, ...] = hyper((), "seeds, one a member, in place of seed and num_seeds", within="[0, 4294967295]")
     num_evaluations: int = hyper(20, "evaluations after the one at step 0, evenly spaced", within="[1, 1000000]")
     eval_episodes: int = hyper(32, "whole episodes an evaluation", within="[1, 1000000]")
     eval_mode: Mode = hyper("greedy", "how the evaluated policy acts", choices=("greedy", "sample"))
+    solved_return: float | None = hyper(
+        None,
+        "log when the mean return of the last 10 training episodes first reached this, and that mean; null: do not",
+        within="(-inf, inf)",
+    )
     num_checkpoints: int = hyper(10, "saved states, evenly spaced over the run", within="[1, 1000000]")
     keep_checkpoints: int = hyper(2, "newest states kept, beside the best", within="[1, inf)")
     run_dir: str | None = hyper(None, "folder of the run; by default a new one below runs/")
@@ -24,6 +30,6 @@ class RunSettings:
     wandb_project: str = hyper("rlx", "project name in Weights & Biases")
 
     @property
-    def seeds(self) -> tuple[int, ...]:
-        """One seed a member."""
-        return tuple(range(self.seed, self.seed + self.num_seeds))
+    def all_seeds(self) -> tuple[int, ...]:
+        """``seeds``, or ``num_seeds`` consecutive ones from ``seed`` on."""
+        return self.seeds or tuple(range(self.seed, self.seed + self.num_seeds))

@@ -9,7 +9,8 @@ import numpy as np
 
 import rlx
 from rlx import cli, registry
-from rlx.runner import population
+from rlx.runner.population import Member, layout_for
+from rlx.runner.population import Population as Members
 from rlx.settings import settings_of
 from rlx.types import Box, Clock, Discrete
 
@@ -92,41 +93,48 @@ def _plain(default):
 
 
 class Population:
-    """Members with a seed and hyperparameters each, on one device, and the calls that a run makes."""
+    """Members with a seed and hyperparameters each, side by side on one device, and the calls that a run makes."""
 
-    def __init__(self, agents, env, seeds):
-        self.seeds = seeds
-        self.mesh = population.mesh_for(len(seeds), jax.devices()[:1])
-        self.agents = self.place(agents)
-        self.programs = population.programs(env, self.mesh, 2, "greedy")
+    def __init__(self, agents, env, seeds, solved_return=None):
+        self.env, self.seeds, self.agent = env, seeds, agents[0]
+        self.layout = layout_for(len(seeds), jax.devices()[:1], side_by_side=len(seeds))
+        self.options = {"eval_episodes": 2, "solved_return": solved_return, "layout": self.layout}
+        self.members = self.of(agents, seeds)
 
-    def place(self, agents):
-        """``agents`` as the programs take them."""
-        return population.place(population.stack(agents), self.mesh)
+    def of(self, agents, seeds=None):
+        """Members on this device, with the same programs."""
+        chosen = self.seeds if seeds is None else seeds
+        return Members([Member(*pair) for pair in zip(agents, chosen, strict=True)], self.env, **self.options)
+
+    @property
+    def clock(self):
+        """Of a run that has taken no step."""
+        return Clock.start(TOTAL_STEPS, self.agent.needs.num_envs * self.agent.needs.rollout_length)
 
     def start(self, agents=None, seeds=None):
         """The state before the first step."""
-        return self.programs.init(*self._inputs(agents, seeds))
+        members = self.members if agents is None else self.of(agents, seeds)
+        return members.start(self.clock)[0]
 
     def traced_chunk(self):
         """The chunk as JAX sees it before it compiles: ``jaxpr``, and ``out_info`` with the shapes that it returns."""
-        state = self.programs.init.eval_shape(*self._inputs(None, None))
-        return self.programs.chunk.trace(self.agents, state, jnp.int32(1), jnp.bool_(False))
-
-    def _inputs(self, agents, seeds):
-        keys = population.keys_for(self.seeds if seeds is None else seeds, population.INIT_STREAM)
-        return self.agents if agents is None else agents, keys, Clock.start(TOTAL_STEPS)
+        state = self.members.shapes(self.clock)
+        return self.members.programs.chunk.trace(self.members.agents[0], state, jnp.int32(1), jnp.bool_(False))
 
     def advance(self, state, *lengths, agents=None):
         """The state after chunks of these lengths, all in one logging window; ``state`` is given up."""
         for length in lengths:
-            state, *_ = self.chunk(state, length, agents)
+            state = self.chunk(state, length, agents).states[0]
         return state
 
     def chunk(self, state, length, agents=None):
-        """What one chunk returns: state, health and window; ``state`` is given up."""
-        agents = self.agents if agents is None else agents
-        return self.programs.chunk(agents, state, jnp.int32(length), jnp.bool_(False))
+        """What one chunk returns: states, health and window; ``state`` is given up."""
+        members = self.members if agents is None else self.of(agents)
+        return members.advance([state], length, new_window=False)
+
+    def evaluate(self, state):
+        """Evaluate as at the step of ``state``."""
+        return self.members.evaluate(self.members.acting([state]), int(state.clock.env_steps))
 
 
 class Case:

@@ -11,8 +11,6 @@ from cases import Population, member
 from jax.extend.random import define_prng_impl, threefry_prng_impl
 
 from rlx.ops.shuffle import _ROUNDS
-from rlx.runner import population
-from rlx.runner.evaluate import acting_part
 
 
 class Recorder:
@@ -74,11 +72,10 @@ def test_a_run_uses_no_key_twice(case, recorder):
     state = members.advance(members.start(), case.iterations)
     # One member: of two, the one that ends first would go on with its last key, for nothing, until the other ends.
     one = Population([case.agent], case.env, seeds=(0,))
-    keys = population.evaluation_keys(one.seeds, state.clock.env_steps)
-    jax.block_until_ready(one.programs.evaluate(one.agents, acting_part(member(state, 0).agent), keys))
-    steps = 2 * case.iterations * case.agent.rollout_length * case.agent.num_envs
+    one.evaluate(member(state, 0))
+    steps = 2 * case.iterations * case.agent.needs.rollout_length * case.agent.needs.num_envs
     assert len(recorder.uses) > steps  # an action or a reset at least, in every step of both members
-    assert recorder.reused(slices=getattr(case.agent, "num_minibatches", 1)) == {}
+    assert recorder.reused(slices=vars(case.agent).get("num_minibatches", 1)) == {}
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,12 @@
 """A population is its members, each as it would be alone, and no two of them alike."""
 
-import dataclasses
-
 import jax
 import numpy as np
 import pytest
 from cases import host, member
 
-from rlx.types import Clock
+from rlx.runner.acting import remember
+from rlx.runner.loop import without_clock
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +17,7 @@ def trained(case):
 
 @pytest.mark.parametrize("index", [0, 1, 2])
 def test_a_member_equals_the_same_member_alone(case, trained, index):
-    agents = case.one.place([case.different[index]])
+    agents = [case.different[index]]
     alone = host(case.one.advance(case.one.start(agents, seeds=(index,)), case.iterations, agents=agents))
     leaves = zip(jax.tree.leaves_with_path(member(trained, index)), jax.tree.leaves(alone), strict=True)
     for (path, a), b in leaves:
@@ -42,10 +41,10 @@ def test_members_differ_after_learning(trained):
 
 
 def test_actions_depend_on_the_key_and_on_nothing_hidden(case):
-    state = jax.tree.map(lambda leaf: leaf[0], dataclasses.replace(case.one.start(), clock=None))
+    state = jax.tree.map(lambda leaf: leaf[0], without_clock(case.one.start()))
     keys = jax.random.split(jax.random.key(0), 16)
-    clock = Clock.start(1_000)
-    act = jax.jit(jax.vmap(lambda key: case.agent.act(state.agent, state.timestep, key, clock)[0]))
+    _, timestep = remember(case.agent, state.agent, state.scene.memory, state.scene.timestep, learning=True)
+    act = jax.jit(jax.vmap(lambda key: case.agent.act(state.agent, timestep, key, case.one.clock)[0]))
     actions = np.asarray(act(keys))
     np.testing.assert_array_equal(actions, act(keys))
     assert len(np.unique(actions.reshape(16, -1), axis=0)) > 1

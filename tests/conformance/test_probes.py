@@ -12,9 +12,10 @@ from cases import small_agent
 from probe_groups import DISCOUNT, GROUPS, group_env, groups_for, task
 
 from rlx import registry
-from rlx.agents.ppo import normalised
+from rlx.learning.on_policy import normalised
 from rlx.runner import loop, population
-from rlx.runner.evaluate import acting_part, evaluate
+from rlx.runner.acting import acting_part
+from rlx.runner.evaluate import evaluate
 from rlx.settings import settings_of
 from rlx.types import Clock
 
@@ -73,7 +74,9 @@ VALUES = {
         state.params["critic"], normalised(state.statistics, obs)
     ),
     "mbma": lambda agent, state, obs, mask: agent.value(state, obs),
-    "ppo": lambda agent, state, obs, mask: agent.critic.apply(state.params["critic"], agent.normalise(state, obs)),
+    "ppo": lambda agent, state, obs, mask: agent.critic.apply(
+        state.params["critic"], normalised(state.statistics, obs)
+    ),
     "dqn": lambda agent, state, obs, mask: jnp.max(
         agent.network.apply(state.params, obs), axis=-1, where=mask, initial=-jnp.inf
     ),
@@ -98,10 +101,10 @@ def learned(name, group):
     fields = {field: value for field, value in SHARED.items() if field in settings} | OWN.get(name, {})
     agent = small_agent(name, env, **fields)
     iterations = ITERATIONS.get(name, DEFAULT_ITERATIONS)
-    steps = agent.num_envs * agent.rollout_length
+    steps = agent.needs.num_envs * agent.needs.rollout_length
 
     def train(agents, which, keys, evaluation_keys):
-        clock = Clock.start(iterations * steps)
+        clock = Clock.start(iterations * steps, steps)
         start = lambda agent, which, key: loop.init(agent, task(env, which), key, clock)  # noqa: E731
         state = jax.vmap(start, out_axes=loop.MEMBER_AXES)(agents, which, keys)
         iterate = jax.vmap(
@@ -111,12 +114,12 @@ def learned(name, group):
         )
 
         def body(_, state):
-            return dataclasses.replace(iterate(agents, which, state), clock=state.clock.advance(steps))
+            return dataclasses.replace(iterate(agents, which, state), clock=state.clock.advance())
 
         state = jax.lax.fori_loop(0, iterations, body, state)
         play = lambda agent, which, acting, key: evaluate(agent, task(env, which), acting, key, EPISODES, "greedy")  # noqa: E731
-        acting = acting_part(state.agent)
-        return acting, state.statistics, jax.vmap(play)(agents, which, acting, evaluation_keys).returns
+        acting = acting_part(agent, state.agent)
+        return acting, state.scene.episodes, jax.vmap(play)(agents, which, acting, evaluation_keys).returns
 
     probes = len(GROUPS[group])
     which, seeds = jnp.repeat(jnp.arange(probes), SEEDS), range(probes * SEEDS)
@@ -160,5 +163,5 @@ def test_forbidden_actions_are_never_taken(name, group, probe):
     """Neither in training nor in evaluation: one would have made the sum of returns NaN."""
     result = learned(name, group)
     assert np.isfinite(result.training.return_sum).all()
-    assert result.training.episodes.sum() > 1_000
+    assert result.training.ended.sum() > 1_000
     assert np.isfinite(result.returns).all()

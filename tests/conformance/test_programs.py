@@ -6,9 +6,9 @@ import pytest
 from cases import host, scaled, unequal
 
 from rlx.runner import loop
+from rlx.runner.acting import remember
 from rlx.runner.collect import collect
 from rlx.settings import settings_of
-from rlx.types import Clock
 
 
 def test_real_numbers_can_be_swept(case):
@@ -20,7 +20,7 @@ def test_real_numbers_can_be_swept(case):
 
 def test_a_sweep_compiles_once(case, compilations):
     def use(factor):
-        agents = case.one.place([scaled(case.agent, factor)])
+        agents = [scaled(case.agent, factor)]
         jax.block_until_ready(case.one.advance(case.one.start(agents), 1, agents=agents).agent)
 
     use(1.0)
@@ -32,11 +32,13 @@ def test_a_sweep_compiles_once(case, compilations):
 
 def test_branches_on_the_clock_stay_branches_in_a_population(case):
     """All of the agent's are; what the environment asks of its own episodes is not."""
-    key, clock = jax.random.key(0), Clock.start(1_000)
+    key, clock = jax.random.key(0), case.one.clock
     one = jax.eval_shape(lambda: loop.init(case.agent, case.env, key, clock))
-    around = (one.env, one.timestep, one.statistics)
-    *_, rollout = jax.eval_shape(lambda state: collect(case.agent, case.env, state, *around, key, clock), one.agent)
-    acting = jax.make_jaxpr(case.agent.act)(one.agent, one.timestep, key, clock)
+    _, rollout = jax.eval_shape(lambda: collect(case.agent, case.env, one.agent, one.scene, key, clock))
+    _, timestep = jax.eval_shape(
+        lambda: remember(case.agent, one.agent, one.scene.memory, one.scene.timestep, learning=True)
+    )
+    acting = jax.make_jaxpr(case.agent.act)(one.agent, timestep, key, clock)
     learning = jax.make_jaxpr(case.agent.update)(one.agent, rollout, key, clock)
     alone = sum(name == "cond" for program in (acting, learning) for name in primitives(program))
     if alone == 0:
@@ -50,10 +52,12 @@ def test_a_chunk_calls_nothing_on_the_host(case):
     assert not [name for name in primitives(program) if "callback" in name or name in ("infeed", "outfeed")]
 
 
-def test_a_chunk_returns_one_number_a_member_beside_the_state(case):
+def test_a_chunk_returns_few_numbers_a_member_beside_the_state(case):
     """So its bytes do not depend on its length, which is an argument of the one program."""
     state, healthy, window = case.three.traced_chunk().out_info
-    assert {leaf.shape for leaf in jax.tree.leaves((healthy, window))} == {(3,)}
+    assert healthy.shape == (3,)
+    assert {leaf.shape[0] for leaf in jax.tree.leaves(window)} == {3}
+    assert sum(leaf.size for leaf in jax.tree.leaves(window)) < 300
     given = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), case.three.start())
     assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), state) == given
 
@@ -61,9 +65,10 @@ def test_a_chunk_returns_one_number_a_member_beside_the_state(case):
 def test_the_state_is_donated_whole(case):
     given = case.three.start()
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(host(given)))
-    program = case.three.programs.chunk.lower(case.three.agents, given, jnp.int32(1), jnp.bool_(False)).compile()
+    agents, chunk = case.three.members.agents[0], case.three.members.programs.chunk
+    program = chunk.lower(agents, given, jnp.int32(1), jnp.bool_(False)).compile()
     assert program.memory_analysis().alias_size_in_bytes == size
-    program(case.three.agents, given, jnp.int32(1), jnp.bool_(False))
+    program(agents, given, jnp.int32(1), jnp.bool_(False))
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(given))
 
 
@@ -72,7 +77,7 @@ def test_how_a_run_is_cut_into_chunks_changes_no_bit(case):
     parts = case.three.advance(case.three.start(), 1, 2, 3)
     assert unequal(whole, parts) == []
     assert int(whole.clock.iterations) == 6
-    assert int(whole.clock.env_steps) == 6 * case.agent.num_envs * case.agent.rollout_length
+    assert int(whole.clock.env_steps) == 6 * case.agent.needs.num_envs * case.agent.needs.rollout_length
 
 
 def primitives(program):

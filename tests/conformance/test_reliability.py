@@ -12,7 +12,8 @@ import pytest
 
 import rlx
 from rlx.loggers.jsonl import read_rows
-from rlx.runner.evaluate import acting_part
+from rlx.runner.acting import acting_part, remember
+from rlx.runner.loop import without_clock
 from rlx.runner.run import RunFailed
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -24,7 +25,7 @@ HALF = ITERATIONS // 2
 
 
 def steps(case, iterations):
-    return iterations * case.agent.num_envs * case.agent.rollout_length
+    return iterations * case.agent.needs.num_envs * case.agent.needs.rollout_length
 
 
 @pytest.fixture(scope="session")
@@ -66,9 +67,10 @@ def test_a_loaded_policy_repeats_the_logged_evaluation(case, finished):
 @pytest.mark.parametrize("mode", ["greedy", "sample"])
 def test_a_policy_reads_only_the_acting_part(case, mode):
     state = case.one.advance(case.one.start(), case.iterations)
-    state = jax.tree.map(lambda leaf: leaf[0], dataclasses.replace(state, clock=None))
-    policy = jax.jit(lambda agent: case.agent.policy(agent, state.timestep, jax.random.key(1), mode))
-    acting = acting_part(state.agent)
+    state = jax.tree.map(lambda leaf: leaf[0], without_clock(state))
+    _, timestep = remember(case.agent, state.agent, state.scene.memory, state.scene.timestep, learning=False)
+    policy = jax.jit(lambda agent: case.agent.policy(agent, timestep, jax.random.key(1), mode))
+    acting = acting_part(case.agent, state.agent)
     assert len(jax.tree.leaves(acting)) < len(jax.tree.leaves(state.agent))
     np.testing.assert_array_equal(policy(acting), policy(state.agent))
 

@@ -16,8 +16,6 @@ import pytest
 from cases import Population, host, preset_agent, preset_env
 
 from rlx import cli
-from rlx.runner import population
-from rlx.runner.evaluate import acting_part
 
 FILE = Path(__file__).parent / "snapshots" / "digests.json"
 # Options that take other branches than every preset does.
@@ -56,11 +54,10 @@ def digest(leaf):
 def digests_of(preset, fields):
     """Digests of arrays after 20 iterations of two members and an evaluation: those to keep, and of all there are."""
     env = preset_env(preset)
-    members = Population([preset_agent(preset, env, **fields)] * len(SEEDS), env, SEEDS)
+    members = Population([preset_agent(preset, env, **fields)] * len(SEEDS), env, SEEDS, solved_return=40.0)
     state = members.advance(members.start(), ITERATIONS)
-    keys = population.evaluation_keys(SEEDS, state.clock.env_steps)
-    played = members.programs.evaluate(members.agents, acting_part(state.agent), keys)
-    kept = (state.agent, state.env, state.timestep, state.key, played.returns, played.lengths)
+    played = members.evaluate(state)
+    kept = (state.agent, state.scene, state.key, played.returns, played.lengths)
     return [sorted({digest(leaf) for leaf in jax.tree.leaves(host(tree))}) for tree in (kept, (kept, state))]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rlx.errors import ConfigurationError
-from rlx.ops.returns import lambda_advantages, lambda_returns, n_step_returns
+from rlx.ops.returns import gae, lambda_returns, n_step_returns
 
 # Two environments, [T, N] with T = 8. The first terminates at 2, is truncated at 4 and outlasts the rollout.
 # The second is truncated at 1, terminates at 2 (an episode of one step) and is truncated at the last step.
@@ -18,7 +18,7 @@ TRUNCATED = np.array([[0, 0, 0, 0, 1, 0, 0, 0], [0, 1, 0, 0, 0, 0, 0, 1]], bool)
 T, N = REWARDS.shape
 
 
-advantages_of = jax.jit(jax.vmap(lambda_advantages, in_axes=(1, 1, 1, 1, 1, None, None), out_axes=1))
+advantages_of = jax.jit(jax.vmap(gae, in_axes=(1, 1, 1, 1, 1, None, None), out_axes=1))
 returns_of = jax.jit(jax.vmap(lambda_returns, in_axes=(1, 1, 1, 1, None, None), out_axes=1))
 
 
@@ -53,7 +53,7 @@ def test_advantages_by_hand():
     # Discount and trace decay 1/2. The TD errors: 1 + 0.5 - 2, 2 + 0 - 1, -1 - 0 (terminated), 0.5 + 2 + 1,
     # 3 + 3.5 - 4 (truncated), 0 + 1 - 3, 1 + 0.5 - 2, 2 + 2.5 - 1 (end of the rollout).
     sequences = (x[:, 0] for x in (REWARDS, VALUES, NEXT_VALUES, TERMINATED, TRUNCATED))
-    advantages = lambda_advantages(*map(jnp.asarray, sequences), 0.5, 0.5)
+    advantages = gae(*map(jnp.asarray, sequences), 0.5, 0.5)
     expected = [
         -0.5 + 0.25 * 0.75,
         1 - 0.25,
@@ -144,6 +144,6 @@ def test_bad_arguments_are_refused():
     with pytest.raises(ConfigurationError, match="at least 1, not 0"):
         n_step_returns(rewards, rewards, none, none, 0.9, 0)
     with pytest.raises(AssertionError):
-        lambda_advantages(rewards, rewards, jnp.zeros(4), none, none, 0.9, 0.9)
+        gae(rewards, rewards, jnp.zeros(4), none, none, 0.9, 0.9)
     with pytest.raises(AssertionError):
         lambda_returns(rewards, rewards, jnp.zeros(3), none, 0.9, 0.9)

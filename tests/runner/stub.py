@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from rlx.settings import hyper
-from rlx.types import Discrete, EnvSpec
+from rlx.types import Discrete, EnvSpec, Metrics, Needs
 
 
 @struct.dataclass
@@ -32,6 +32,10 @@ class Stub:
     stride: float = hyper(1.0, "size of a step", within="[0, inf)")
     healthy_for: float = hyper(1e6, "iterations until the loss becomes NaN", within="[0, inf)")
 
+    @property
+    def needs(self):
+        return Needs(self.num_envs, self.rollout_length)
+
     def init(self, key):
         return StubState(params=jax.random.normal(key, (3,)), memory=jnp.zeros(2))
 
@@ -40,12 +44,15 @@ class Stub:
 
     def update(self, state, rollout, key, clock):
         params = state.params + self.stride * jax.random.normal(key, (3,))
-        learning = clock.iterations % 2 == 0
-        sound = learning & (clock.iterations < self.healthy_for)
-        metrics = {
-            "loss": jnp.where(sound, clock.iterations.astype(jnp.float32), jnp.nan),
-            "updates": jnp.where(learning, 2.0, 0.0),
-        }
+        iteration = clock.before.iterations
+        learning = iteration % 2 == 0
+        sound = learning & (iteration < self.healthy_for)
+        loss = jnp.where(sound, iteration.astype(jnp.float32), jnp.nan)
+        metrics = Metrics(
+            {"loss": loss, "losses": jnp.stack([loss, 2 * loss])},
+            last={"iteration": loss},
+            updates=jnp.where(learning, 2.0, 0.0),
+        )
         return StubState(params, state.memory + rollout.reward.sum()), metrics
 
     def policy(self, state, timestep, key, mode):

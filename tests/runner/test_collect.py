@@ -1,17 +1,15 @@
-import dataclasses
-from typing import ClassVar
-
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import struct
 from stub import Stub, StubState
 
 import rlx
-from rlx.envs import vector
 from rlx.envs.probes import Truncated
-from rlx.runner.collect import EpisodeStatistics, collect
-from rlx.types import Clock, Timestep
+from rlx.runner.collect import collect, set_scene
+from rlx.runner.episodes import Episodes
+from rlx.types import Clock, Memory, Needs, Timestep
 
 N = 2
 REWARDS = np.array([[1, 2], [3, -4], [5, 6], [7, 8], [-9, 10], [11, 12], [13, 14]], np.float32)
@@ -40,16 +38,18 @@ def episodes_by_hand(env):
 
 
 def statistics_after(restart_before):
-    """Statistics of all steps, restarted before that step, as an environment with auto-reset would give them."""
-    statistics, previous = EpisodeStatistics.zeros(N), timestep(np.zeros(N), [False] * N, [False] * N, [0, 0])
-    after = jax.jit(EpisodeStatistics.after)
+    """The account of all steps, restarted before that step, as an environment with auto-reset would give it."""
+    statistics, previous = Episodes.start(N), timestep(np.zeros(N), [False] * N, [False] * N, [0, 0])
+    after = jax.jit(Episodes.after)
     for step in range(len(REWARDS)):
         if step == restart_before:
-            statistics = statistics.restart()
+            statistics = statistics.new_window(jnp.bool_(True))
         ended = TERMINATED[step] | TRUNCATED[step]
         episode_step = np.where(ended, 0, previous.episode_step + 1)
         following = timestep(REWARDS[step], TERMINATED[step], TRUNCATED[step], episode_step)
-        statistics, previous = after(statistics, previous, following), following
+        statistics, totals = after(statistics, previous, following)
+        previous = following
+        np.testing.assert_array_equal(jnp.where(ended, 0, totals), statistics.running)
     return statistics
 
 
@@ -58,92 +58,92 @@ def test_episode_statistics_are_those_of_a_loop():
         statistics = statistics_after(restart_before)
         for env in range(N):
             counted = [end for end in episodes_by_hand(env) if end[0] >= (restart_before or 0)]
-            assert statistics.episodes[env] == len(counted)
+            assert statistics.ended[env] == len(counted)
             assert statistics.return_sum[env] == sum(end[1] for end in counted)
             assert statistics.length_sum[env] == sum(end[2] for end in counted)
     assert statistics_after(None).return_sum.tolist() == [4.0 + 3.0 + 24.0, 4.0 + 8.0]
-    assert statistics_after(None).episode_return.tolist() == [0.0, 36.0]
+    assert statistics_after(None).running.tolist() == [0.0, 36.0]
+
+
+STATE = StubState(params=jnp.zeros(3), memory=jnp.zeros(2))
+
+
+def rollout_of(agent, env, key=1):
+    """The scene after a first rollout, and the rollout."""
+    scene = set_scene(agent, env, STATE, jax.random.key(0))
+    clock = Clock.start(100, agent.num_envs * agent.rollout_length)
+    return jax.jit(lambda scene: collect(agent, env, STATE, scene, jax.random.key(key), clock))(scene)
 
 
 def test_a_rollout_holds_the_step_before_the_reset():
     """In probe-terminated the observation counts the steps left, and a new episode starts at 1 to 3."""
     env = rlx.make_env("rlx/probe-terminated")
-    agent = Stub(env.spec, num_envs=4, rollout_length=9)
-    env_state, first = vector.reset(env, jax.random.key(0), 4)
-    state = StubState(params=jnp.zeros(3), memory=jnp.zeros(2))
-    statistics = EpisodeStatistics.zeros(4)
-    _, last, statistics, rollout = jax.jit(lambda: collect(
-        agent, env, state, env_state, first, statistics, jax.random.key(1), Clock.start(100)
-    ))()  # fmt: skip
+    scene, rollout = rollout_of(Stub(env.spec, num_envs=4, rollout_length=9), env)
     obs, next_obs = np.asarray(rollout.obs)[..., 0], np.asarray(rollout.next_obs)[..., 0]
     assert obs.shape == (9, 4)
     np.testing.assert_array_equal(next_obs, obs - 1)
     np.testing.assert_array_equal(rollout.terminated, next_obs == 0)
     assert not rollout.truncated.any()
-    following = np.concatenate([obs[1:], np.asarray(last.obs)[None, :, 0]])
+    following = np.concatenate([obs[1:], np.asarray(scene.timestep.obs)[None, :, 0]])
     going_on = ~np.asarray(rollout.terminated)
     np.testing.assert_array_equal(following[going_on], next_obs[going_on])
     assert set(following[~going_on]) <= {1.0, 2.0, 3.0}
-    assert statistics.episodes.sum() == rollout.terminated.sum()
-    assert statistics.return_sum.sum() + statistics.episode_return.sum() == 9 * 4
+    assert scene.episodes.ended.sum() == rollout.terminated.sum()
+    assert scene.episodes.return_sum.sum() + scene.episodes.running.sum() == 9 * 4
 
 
 def test_truncation_is_told_from_termination():
     env = rlx.make_env("rlx/probe-truncated")
-    agent = Stub(env.spec, num_envs=1, rollout_length=11)
-    env_state, first = vector.reset(env, jax.random.key(0), 1)
-    state = StubState(params=jnp.zeros(3), memory=jnp.zeros(2))
-    *_, rollout = collect(
-        agent, env, state, env_state, first, EpisodeStatistics.zeros(1), jax.random.key(1), Clock.start(100)
-    )
+    _, rollout = rollout_of(Stub(env.spec, num_envs=1, rollout_length=11), env)
     assert np.flatnonzero(rollout.truncated[:, 0]).tolist() == [4, 9]
     assert not rollout.terminated.any()
 
 
 @struct.dataclass
 class Watching(Stub):
-    """Begins every rollout with new episodes, and remembers in ``memory`` the rewards and number of timesteps seen."""
+    """Begins every rollout with new episodes, and remembers the rewards and number of timesteps seen."""
 
-    restarts: ClassVar = True
-    observes: ClassVar = True
+    of_state: bool = struct.field(pytree_node=False, default=True)
 
-    def observe(self, state, timestep):
-        return dataclasses.replace(state, memory=state.memory + jnp.stack([timestep.reward.sum(), 1.0]))
+    @property
+    def needs(self):
+        start = lambda state, num_envs: state.memory  # noqa: E731
+        observe = lambda state, memory, timestep: memory + jnp.stack([timestep.reward.sum(), 1.0])  # noqa: E731
+        memory = Memory(start, observe, of_state=self.of_state)
+        return Needs(self.num_envs, self.rollout_length, fresh_episodes=True, memory=memory)
 
     def act(self, state, timestep, key, clock):
         action, _ = super().act(state, timestep, key, clock)
-        return action, {"memory": state.memory}
+        return action, {"memory": timestep.memory}
 
 
-def test_a_rollout_that_begins_with_new_episodes_and_an_agent_that_watches():
+@pytest.mark.parametrize("of_state", [True, False])
+def test_a_rollout_that_begins_with_new_episodes_and_an_agent_that_remembers(of_state):
     """In probe-truncated each step's reward is 1, and episodes are 5 steps long."""
     env = rlx.make_env("rlx/probe-truncated")
-    agent = Watching(env.spec, num_envs=2, rollout_length=7)
-    state = StubState(params=jnp.zeros(3), memory=jnp.zeros(2))
-    env_state, timestep = vector.reset(env, jax.random.key(0), 2)
-    statistics = EpisodeStatistics.zeros(2)
+    agent = Watching(env.spec, num_envs=2, rollout_length=7, of_state=of_state)
+    scene = set_scene(agent, env, STATE, jax.random.key(0))
     for rollouts in (1, 2):
-        env_state, timestep, statistics, rollout = collect(
-            agent, env, state, env_state, timestep, statistics, jax.random.key(rollouts), Clock.start(100)
-        )
+        scene, rollout = collect(agent, env, STATE, scene, jax.random.key(rollouts), Clock.start(100, 14))
         assert np.flatnonzero(rollout.truncated[:, 0]).tolist() == [4]
         # What it acts on: the start, and then a reward of 1 in each of 2 environments.
-        np.testing.assert_array_equal(rollout.extras["memory"], [[2 * step, step + 1] for step in range(7)])
+        before = np.zeros(2) if of_state or rollouts == 1 else np.array([12, 7])
+        seen = before + np.array([[2 * step, step + 1] for step in range(7)])
+        np.testing.assert_array_equal(rollout.extras["memory"], seen)
         # The two steps after the first episode count for none.
-        assert statistics.return_sum.tolist() == [5.0 * rollouts] * 2
-        assert statistics.length_sum.tolist() == [5.0 * rollouts] * 2
-        assert statistics.episodes.tolist() == [rollouts] * 2
-    assert state.memory.tolist() == [0.0, 0.0]
+        assert scene.episodes.return_sum.tolist() == [5.0 * rollouts] * 2
+        assert scene.episodes.length_sum.tolist() == [5.0 * rollouts] * 2
+        assert scene.episodes.ended.tolist() == [rollouts] * 2
+    assert STATE.memory.tolist() == [0.0, 0.0]
 
 
 def test_new_episodes_begin_anew_in_each_rollout():
     env = rlx.make_env("gymnax/CartPole-v1")
     agent = Watching(env.spec, num_envs=2, rollout_length=1)
-    state = StubState(params=jnp.zeros(3), memory=jnp.zeros(2))
-    around = (*vector.reset(env, jax.random.key(0), 2), EpisodeStatistics.zeros(2))
-    starts = [around[1].obs]
+    scene = set_scene(agent, env, STATE, jax.random.key(0))
+    starts = [scene.timestep.obs]
     for key in jax.random.split(jax.random.key(1), 2):
-        *around, rollout = collect(agent, env, state, *around, key, Clock.start(100))
+        scene, rollout = collect(agent, env, STATE, scene, key, Clock.start(100, 2))
         starts.append(rollout.obs[0])
     assert len(np.unique(np.stack(starts).reshape(6, 4), axis=0)) == 6
 
@@ -158,10 +158,21 @@ class Reporting(Truncated):
 
 def test_what_the_task_reports_travels_with_its_step():
     env = rlx.make_env(Reporting())
-    agent = Stub(env.spec, num_envs=2, rollout_length=7)
-    env_state, first = vector.reset(env, jax.random.key(0), 2)
-    state = StubState(params=jnp.zeros(3), memory=jnp.zeros(2))
-    *_, rollout = collect(
-        agent, env, state, env_state, first, EpisodeStatistics.zeros(2), jax.random.key(1), Clock.start(100)
-    )
+    _, rollout = rollout_of(Stub(env.spec, num_envs=2, rollout_length=7), env)
     assert rollout.info["taken"].T.tolist() == [[1, 2, 3, 4, 5, 1, 2]] * 2
+    assert rollout.task_state is None
+
+
+@struct.dataclass
+class Rewinding(Stub):
+    """Wants the states it acted in."""
+
+    @property
+    def needs(self):
+        return Needs(self.num_envs, self.rollout_length, task_states=True)
+
+
+def test_the_states_acted_in_travel_along_if_asked_for():
+    env = rlx.make_env("rlx/probe-terminated")
+    _, rollout = rollout_of(Rewinding(env.spec, num_envs=2, rollout_length=7), env)
+    np.testing.assert_array_equal(rollout.task_state.obs, rollout.obs)

@@ -13,14 +13,14 @@ from rlx.types import Clock
 def advance():
     """A function from a number of iterations, and whether to start a new window before it, to a run's state."""
     env = rlx.make_env("rlx/probe-delayed")
-    agents = population.stack([Stub(env.spec), Stub(env.spec, healthy_for=4.0)])
-    programs = population.programs(env, population.mesh_for(2, jax.devices()[:1]), 1, "greedy")
-    state = programs.init(agents, population.keys_for((0, 1), population.INIT_STREAM), Clock.start(1_000))
+    pair = population.members_of([Stub(env.spec), Stub(env.spec, healthy_for=4.0)], [0])
+    members = population.Population(pair, env, layout=population.layout_for(2, jax.devices()[:1], side_by_side=2))
+    states = members.start(Clock.start(1_000, 6))
 
     def run(iterations, new_window=False):
-        nonlocal state
-        state, healthy, window = programs.chunk(agents, state, jnp.int32(iterations), jnp.bool_(new_window))
-        return healthy, window
+        nonlocal states
+        states, healthy, window = members.advance(states, iterations, new_window)
+        return members.gather(healthy), members.gather(window)
 
     return run
 
@@ -34,6 +34,8 @@ def test_a_window_averages_over_updates_and_episodes(advance):
     assert healthy.tolist() == [True, True]
     assert window["update/count"].tolist() == [4.0, 4.0]
     assert window["update/loss"].tolist() == [1.0, 1.0]  # of iterations 0 and 2, twice each
+    assert window["update/losses"].tolist() == [[1.0, 2.0], [1.0, 2.0]]  # a vector of each member
+    assert window["update/iteration"].tolist() == [2.0, 2.0]  # the last value, not a mean
     assert window["training/episodes"].tolist() == [8.0, 8.0]  # 9 steps hold 4 whole episodes
     assert window["training/return_mean"].tolist() == [1.0, 1.0]
     assert window["training/length_mean"].tolist() == [2.0, 2.0]
@@ -42,6 +44,7 @@ def test_a_window_averages_over_updates_and_episodes(advance):
     assert healthy.tolist() == [True, True]
     assert window["update/count"].tolist() == [0.0, 0.0]
     assert np.isnan(window["update/loss"]).all()
+    assert np.isnan(window["update/iteration"]).all()
     assert window["training/episodes"].tolist() == [4.0, 4.0]  # of steps 9 to 11; one of them began before
 
     healthy, window = advance(3)  # in the same window; the loss of the second member is NaN from iteration 4 on
@@ -50,19 +53,21 @@ def test_a_window_averages_over_updates_and_episodes(advance):
 
 
 def test_the_clock_counts_the_steps_of_one_member():
-    clock = Clock.start(90)
+    clock = Clock.start(90, 6)
     for _ in range(5):
-        clock = clock.advance(6)
+        clock = clock.advance()
+    assert (int(clock.before.env_steps), int(clock.before.iterations)) == (24, 4)
     assert (int(clock.env_steps), int(clock.iterations), int(clock.total_steps)) == (30, 5, 90)
     assert float(clock.progress) == pytest.approx(1 / 3)
 
 
-@pytest.mark.parametrize("field", ["return_sum", "episode_return"])
+@pytest.mark.parametrize("field", ["return_sum", "running"])
 def test_a_return_that_is_not_finite_is_not_healthy(field):
     env = rlx.make_env("rlx/probe-delayed")
-    state = jax.vmap(lambda key: loop.init(Stub(env.spec), env, key, Clock.start(10)), out_axes=loop.MEMBER_AXES)(
+    state = jax.vmap(lambda key: loop.init(Stub(env.spec), env, key, Clock.start(10, 6)), out_axes=loop.MEMBER_AXES)(
         jax.random.split(jax.random.key(0))
     )
-    sums = getattr(state.statistics, field).at[1, 0].set(jnp.inf)
-    state = state.replace(statistics=state.statistics.replace(**{field: sums}))
+    sums = getattr(state.scene.episodes, field).at[1, 0].set(jnp.inf)
+    episodes = state.scene.episodes.replace(**{field: sums})
+    state = state.replace(scene=state.scene.replace(episodes=episodes))
     assert loop.healthy(state).tolist() == [True, False]

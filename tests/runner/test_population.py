@@ -1,5 +1,3 @@
-import os
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +6,6 @@ from stub import Stub
 
 import rlx
 from rlx.errors import ConfigurationError
-from rlx.replay.ring import Ring
 from rlx.runner import population
 from rlx.types import Clock, Discrete, EnvSpec
 
@@ -28,9 +25,30 @@ def test_members_must_agree_in_what_fixes_shapes():
         population.stack([Stub(SPEC), Stub(SPEC, num_envs=4, stride=2.0)])
 
 
-@pytest.mark.parametrize(("members", "devices", "used"), [(8, 8, 8), (6, 4, 3), (7, 4, 1), (3, 8, 3), (12, 8, 6)])
-def test_the_mesh_has_the_most_devices_that_share_the_members_evenly(members, devices, used):
-    assert population.mesh_for(members, [object()] * devices).size == used
+@pytest.mark.parametrize(
+    ("members", "devices", "side_by_side", "groups", "size"),
+    [
+        (1, 8, None, 1, 1),  # one device is enough
+        (3, 2, None, 2, 2),  # and one slot is filled up
+        (3, 2, 8, 1, 4),
+        (8, 8, None, 1, 8),
+        (12, 8, None, 2, 8),
+        (10, 2, 4, 2, 6),  # of 5 a device, 3 and 3, not 4 and 4
+        (7, 1, 7, 1, 7),
+    ],
+)
+def test_members_lie_on_all_devices_whatever_their_number(members, devices, side_by_side, groups, size):
+    layout = population.layout_for(members, jax.devices()[:devices], side_by_side)
+    assert (layout.num_groups, layout.group_size) == (groups, size)
+    assert layout.slots.shape == (groups, size)
+    assert layout.slots.ravel()[:members].tolist() == list(range(members))
+    assert set(layout.slots.ravel()[members:]) <= {members - 1}
+    assert layout.mesh.size == min(members, devices)
+
+
+def test_every_agent_meets_every_seed():
+    one, two = Stub(SPEC, stride=1.0), Stub(SPEC, stride=2.0)
+    assert population.members_of([one, two], (5, 9)) == [(one, 5), (one, 9), (two, 5), (two, 9)]
 
 
 def test_every_seed_and_stream_has_a_key_of_its_own():
@@ -45,44 +63,61 @@ def test_an_evaluation_has_a_key_for_each_seed_and_step():
     np.testing.assert_array_equal(jax.random.key_data(population.evaluation_keys((1,), 100))[0], keys[1][1])
 
 
-def trained(env, agent, seeds, devices):
-    """Agents, tasks and window after ten iterations of training, on the host, and the number of devices used."""
-    mesh = population.mesh_for(len(seeds), jax.devices()[:devices])
-    agents = population.place(population.stack([agent] * len(seeds)), mesh)
-    programs = population.programs(env, mesh, 4, "greedy")
-    state = programs.init(agents, population.keys_for(seeds, population.INIT_STREAM), Clock.start(10_000))
-    state, _, window = programs.chunk(agents, state, jnp.int32(10), jnp.bool_(True))
-    used = len(state.timestep.obs.sharding.device_set)
-    return jax.tree.map(np.asarray, (state.agent, state.env, window)), used
+def trained(env, agents, seeds, devices, side_by_side=None):
+    """Agents, scene and window after ten iterations of training, on the host, and the number of devices used."""
+    layout = population.layout_for(len(seeds), jax.devices()[:devices], side_by_side)
+    members = [population.Member(agent, seed) for agent, seed in zip(agents, seeds, strict=True)]
+    members = population.Population(members, env, layout=layout)
+    states, _, window = members.advance(members.start(Clock.start(10_000, 6)), 10, new_window=True)
+    used = len(states[0].scene.timestep.obs.sharding.device_set)
+    state = members.gather_states(states)
+    return (state.agent, state.scene, members.gather(window)), used
 
 
 @eight
 def test_eight_devices_give_the_numbers_of_one():
     env = rlx.make_env("rlx/probe-terminated")
-    seeds = tuple(range(8))
-    (together, one), (spread, all_eight) = (trained(env, Stub(env.spec), seeds, devices) for devices in (1, 8))
+    seeds, agents = tuple(range(8)), [Stub(env.spec)] * 8
+    together, one = trained(env, agents, seeds, devices=1, side_by_side=8)
+    spread, all_eight = trained(env, agents, seeds, devices=8)
     assert (one, all_eight) == (1, 8)
     for a, b in zip(jax.tree.leaves(together), jax.tree.leaves(spread), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)  # vector instructions round otherwise
     # On a device of its own a member runs the very program that it runs alone.
-    alone, _ = trained(env, Stub(env.spec), seeds[5:6], devices=1)
+    alone, _ = trained(env, agents[5:6], seeds[5:6], devices=1)
     for a, b in zip(jax.tree.leaves(alone), jax.tree.leaves(spread), strict=True):
         np.testing.assert_array_equal(a[0], b[5])
     assert len(np.unique(spread[0].params, axis=0)) == 8
 
 
-KIB = 1024
+@pytest.mark.parametrize(("devices", "side_by_side"), [(1, 1), (2, 1), (2, 2), (4, 1)])
+def test_groups_and_filled_slots_change_nothing_of_a_member(devices, side_by_side):
+    """Five members with a seed and a stride each: their values are theirs alone, and there are five of them."""
+    env = rlx.make_env("rlx/probe-terminated")
+    agents = [Stub(env.spec, stride=stride) for stride in (1.0, 2.0, 3.0, 4.0, 5.0)]
+    found, used = trained(env, agents, (7, 3, 3, 8, 1), devices, side_by_side)
+    assert used == devices
+    for member, (agent, seed) in enumerate(zip(agents, (7, 3, 3, 8, 1), strict=True)):
+        alone, _ = trained(env, [agent], [seed], devices=1)
+        for a, b in zip(jax.tree.leaves(alone), jax.tree.leaves(found), strict=True):
+            assert len(b) == 5
+            np.testing.assert_allclose(a[0], b[member], rtol=1e-5, atol=1e-5)
 
 
-def test_memory_is_planned_with_the_replay_named():
-    ring = Ring(jax.ShapeDtypeStruct((2, 3 * KIB), jnp.float32))  # 24 KiB
-    shapes = {"replay": ring, "params": jax.ShapeDtypeStruct((2, KIB), jnp.uint8)}  # and 2 KiB
-    mesh = population.mesh_for(2, jax.devices()[:1])
-    assert population.memory_plan(shapes, mesh) == "state 26 KiB (replay 24 KiB) on 1 device(s)"
-
-
-def test_a_state_that_cannot_fit_is_refused_with_a_remedy():
-    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    shapes = Ring(jax.ShapeDtypeStruct((available // 4 + KIB,), jnp.float32))
-    with pytest.raises(ConfigurationError, match=r"does not fit: .* lower num_seeds or agent.replay_size"):
-        population.memory_plan(shapes, population.mesh_for(1, jax.devices("cpu")[:1]))
+def test_what_is_gathered_can_be_scattered_into_other_groups():
+    env = rlx.make_env("rlx/probe-terminated")
+    members = [population.Member(Stub(env.spec), seed) for seed in range(5)]
+    layouts = [population.layout_for(5, jax.devices()[:devices], size) for devices, size in ((1, 5), (2, 1))]
+    first, second = (population.Population(members, env, layout=layout) for layout in layouts)
+    clock = Clock.start(10_000, 6)
+    whole = first.gather_states(first.start(clock))
+    shapes = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), first.member_shapes(clock))
+    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), whole) == shapes
+    moved = second.scatter_states(whole)
+    assert len(moved) == 3
+    again = second.gather_states(moved)
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(again), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(
+            *(np.asarray(jax.random.key_data(x) if "key" in str(x.dtype) else x) for x in (a, b))
+        )

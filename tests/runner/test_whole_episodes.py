@@ -46,7 +46,7 @@ def test_a_single_episode():
 def test_invalid_actions_are_counted():
     """Cell 0 of the small map is a resource, which nobody owns."""
     result = played("rlx/microrts-4x4", 2, max_episode_steps=7)
-    counts = {name: count.tolist() for name, count in result.invalid.items()}
+    counts = {name: count.tolist() for name, count in result.counters.items()}
     assert counts == {"invalid_null": [0.0, 0.0], "invalid_owner": [7.0, 7.0], "invalid_busy": [0.0, 0.0]}
 
 

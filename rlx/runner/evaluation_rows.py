@@ -1,6 +1,6 @@
 """What a run records at an evaluation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,16 +9,22 @@ from rlx.runner.evaluate import Evaluation
 
 
 def evaluation_rows(
-    step: int, seeds: Sequence[int], seconds: float, result: Evaluation, window: dict[str, np.ndarray]
+    step: int,
+    seeds: Sequence[int],
+    values: Sequence[Mapping[str, float]],
+    seconds: float,
+    result: Evaluation,
+    window: Mapping[str, np.ndarray],
 ) -> list[dict[str, Any]]:
     """One row a member: where it stands, its evaluation with the raw returns, and the logging window before it.
 
     Args:
         step: environment steps each member has taken.
         seeds: one a member.
+        values: of each member, the hyperparameters in which members differ.
         seconds: wall time of the run so far.
         result: of the episodes ``[M, n]``.
-        window: values ``[M]`` by name, from `rlx.runner.loop.window`.
+        window: ``[M]`` or ``[M, k]`` by name, from `rlx.runner.loop.window`.
     """
     returns, lengths = np.asarray(result.returns), np.asarray(result.lengths)
     return [
@@ -27,15 +33,20 @@ def evaluation_rows(
             "member": member,
             "seed": seed,
             "wall_time": seconds,
+            **{f"agent/{name}": value for name, value in values[member].items()},
             "evaluation/return_mean": float(returns[member].mean()),
             "evaluation/return_std": float(returns[member].std()),
             "evaluation/length_mean": float(lengths[member].mean()),
             "evaluation/returns": returns[member].tolist(),
             **{
                 f"evaluation/{name}": float(np.sum(counts[member]) / lengths[member].sum())
-                for name, counts in result.invalid.items()
+                for name, counts in result.counters.items()
             },
-            **{name: float(values[member]) for name, values in window.items()},
+            **{name: _number_or_list(series[member]) for name, series in window.items()},
         }
         for member, seed in enumerate(seeds)
     ]
+
+
+def _number_or_list(value: np.ndarray) -> float | list[float]:
+    return value.astype(float).tolist()

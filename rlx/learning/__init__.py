@@ -1,0 +1,1 @@
+"""What several agents do alike, as functions that each of them calls."""

@@ -1,0 +1,123 @@
+"""Extra samples of a policy gradient, beside those that the agent collected: where they come from.
+
+A source is fitted to each rollout, and then draws ``K`` samples for each of its ``B = T * N`` states, valued by the
+critic and whatever the source has learned. `rlx.learning.extra_sources` has them; what they share is here.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from rlx.learning.on_policy import Batch
+from rlx.ops.imagination import Dynamics, Situation, follow, imagined_advantages
+from rlx.types import Clock, Key, PyTree, Transition
+
+Losses = dict[str, jax.Array]
+Scalar = float | jax.Array
+
+
+class ActorCritic(NamedTuple):
+    """Policy and critic as they are, as functions of raw observations.
+
+    Attributes:
+        policy: from observations and action mask to a distribution.
+        value: from observations to values.
+        seen: from observations to what the networks see of them.
+    """
+
+    policy: Callable[[jax.Array, jax.Array | None], Any]
+    value: Callable[[jax.Array], jax.Array]
+    seen: Callable[[jax.Array], jax.Array]
+
+
+@struct.dataclass
+class Extras:
+    """Extra samples ``[B, K]`` of the policy loss beside the real ones ``[B]``.
+
+    ``obs`` and ``action_mask`` are ``None`` where they are actions of the real states.
+    """
+
+    obs: jax.Array | None
+    action_mask: jax.Array | None
+    action: jax.Array
+    log_prob: jax.Array
+    advantage: jax.Array
+
+
+class Source(Protocol):
+    """Where extra samples come from."""
+
+    def init(self, key: Key) -> PyTree:
+        """What it has learned before any rollout."""
+        ...
+
+    def fit(self, state: PyTree, rollout: Transition, batch: Batch, key: Key, clock: Clock) -> tuple[PyTree, Losses]:
+        """Learn from a rollout ``[T, N]``, whose batch ``[T * N]`` the policy will learn from; and losses, averaged."""
+        ...
+
+    def draw(
+        self, state: PyTree, actor_critic: ActorCritic, rollout: Transition, batch: Batch, key: Key, horizon: jax.Array
+    ) -> Extras:
+        """Samples ``[B, K]`` for the states of a rollout; ``horizon`` steps of an imagined rollout count."""
+        ...
+
+
+class Imagination(NamedTuple):
+    """Rollouts in a learned model or in the task itself.
+
+    Attributes:
+        num_extras: ``K``.
+        length: ``H``, steps of each rollout.
+        discount: of one step.
+        trace_decay: lambda of the advantages.
+    """
+
+    num_extras: int
+    length: int
+    discount: Scalar
+    trace_decay: Scalar
+
+    def path(self, actor_critic: ActorCritic, step: Dynamics, start: Situation, key: Key, horizon: jax.Array) -> Extras:
+        """The samples met, ``[H, B]``, with the advantages of what is left of the first ``horizon`` steps."""
+        path = follow(actor_critic.policy, step, start, key, self.length)
+        advantage = jax.vmap(imagined_advantages, (1, 1, 1, None, None, None), 1)(
+            path.reward, path.goes_on, actor_critic.value(path.obs), horizon, self.discount, self.trace_decay
+        )
+        obs = actor_critic.seen(path.obs[:-1])
+        return Extras(obs, path.action_mask, path.action, path.log_prob, advantage)
+
+    def actions(
+        self, actor_critic: ActorCritic, step: Dynamics, start: Situation, key: Key, horizon: jax.Array
+    ) -> Extras:
+        """More actions of the states to start from, ``[B, K]``: the first of a rollout each."""
+
+        def one(key: Key) -> Extras:
+            path = self.path(actor_critic, step, start, key, horizon)
+            return jax.tree.map(lambda x: x[0], dataclasses.replace(path, obs=None, action_mask=None))
+
+        # One after the other: memory for one rollout, not for all.
+        extras = jax.lax.map(one, jax.random.split(key, self.num_extras))
+        return jax.tree.map(lambda x: x.swapaxes(0, 1), extras)
+
+    def states(
+        self, actor_critic: ActorCritic, step: Dynamics, start: Situation, key: Key, horizon: jax.Array
+    ) -> Extras:
+        """States 1 to ``K`` of a rollout as samples ``[B, K]``, each step's in an order of its own.
+
+        A minibatch of real states then holds as many imagined ones of each step, drawn independently of the real.
+        """
+        path_key, order_key = jax.random.split(key)
+        path = self.path(actor_critic, step, start, path_key, horizon)
+        size = path.advantage.shape[1]
+        keys = jax.random.split(order_key, self.num_extras)
+        orders = jax.vmap(lambda key: jax.random.permutation(key, size), out_axes=1)(keys)
+        return jax.tree.map(lambda x: x[1 + jnp.arange(self.num_extras), orders], path)
+
+
+def flattened(tree: PyTree) -> PyTree:
+    """The tree with one leading axis ``[T * N]`` in place of ``[T, N]``."""
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree)
