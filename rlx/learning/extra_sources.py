@@ -13,7 +13,7 @@ from rlx.networks import dynamics
 from rlx.networks.dynamics import DynamicsModel
 from rlx.networks.ensemble import apply_ensemble, init_ensemble
 from rlx.networks.heads import PairNetwork
-from rlx.ops.imagination import Situation
+from rlx.ops.imagination import Dynamics, Situation
 from rlx.ops.optimisers import Optimiser
 from rlx.replay import replay as replays
 from rlx.replay import ring as rings
@@ -109,17 +109,24 @@ class ModelSource(NamedTuple):
         horizon: jax.Array,
     ) -> Extras:
         """Actions of the real states, or states, valued in the model."""
+        draw = self.imagination.states if self.takes_states else self.imagination.actions
+        return draw(actor_critic, self.dynamics(state[0]), self.start_of(rollout), key, horizon)
+
+    def start_of(self, rollout: Transition) -> Situation:
+        """Where imagined rollouts start: at every state of the rollout."""
+        # What a model predicts are real numbers, whatever the task observes.
+        obs = rollout.obs.astype(jnp.float32)
+        return flattened(Situation(obs, obs, rollout.action_mask))
+
+    def dynamics(self, learner: Learner) -> Dynamics:
+        """One step of the model."""
 
         def step(situation: Situation, action: jax.Array, key: Key) -> tuple[Situation, jax.Array, jax.Array]:
-            following = self.model.predict(state[0].params, situation.obs, action)
+            following = self.model.predict(learner.params, situation.obs, action)
             situation = Situation(following.obs, following.obs, following.action_mask)
             return situation, following.reward, following.goes_on
 
-        # What a model predicts are real numbers, whatever the task observes.
-        obs = rollout.obs.astype(jnp.float32)
-        start = flattened(Situation(obs, obs, rollout.action_mask))
-        draw = self.imagination.states if self.takes_states else self.imagination.actions
-        return draw(actor_critic, step, start, key, horizon)
+        return step
 
 
 class SimulatorSource(NamedTuple):
@@ -145,16 +152,19 @@ class SimulatorSource(NamedTuple):
     def draw(
         self, state: None, actor_critic: ActorCritic, rollout: Transition, batch: Batch, key: Key, horizon: jax.Array
     ) -> Extras:
-        """Actions of the real states; time limits are left out, since beyond them values are bootstrapped."""
+        """Actions of the real states."""
+        return self.imagination.actions(actor_critic, self.dynamics, self.start_of(rollout), key, horizon)
 
-        def step(situation: Situation, action: jax.Array, key: Key) -> tuple[Situation, jax.Array, jax.Array]:
-            task_state, timestep = self.simulator(situation.state, action, key)
-            goes_on = 1.0 - timestep.terminated.astype(jnp.float32)
-            following = Situation(task_state, timestep.obs, timestep.action_mask)
-            return following, self.reward_scale * timestep.reward, goes_on
+    def start_of(self, rollout: Transition) -> Situation:
+        """Where rollouts start: at every state of the rollout."""
+        return flattened(Situation(rollout.task_state, rollout.obs, rollout.action_mask))
 
-        start = flattened(Situation(rollout.task_state, rollout.obs, rollout.action_mask))
-        return self.imagination.actions(actor_critic, step, start, key, horizon)
+    def dynamics(self, situation: Situation, action: jax.Array, key: Key) -> tuple[Situation, jax.Array, jax.Array]:
+        """One step of the task; time limits are left out, since beyond them values are bootstrapped."""
+        task_state, timestep = self.simulator(situation.state, action, key)
+        goes_on = 1.0 - timestep.terminated.astype(jnp.float32)
+        following = Situation(task_state, timestep.obs, timestep.action_mask)
+        return following, self.reward_scale * timestep.reward, goes_on
 
 
 class CriticSource(NamedTuple):

@@ -9,17 +9,17 @@ from flax import struct
 import rlx
 from rlx import cli
 from rlx.agents.masked_ppo import MAP_TRUNKS, MaskedPPO
-from rlx.agents.ppo import Batch
-from rlx.envs import vector
 from rlx.errors import ConfigurationError
+from rlx.learning import on_policy
+from rlx.learning.on_policy import Batch
 from rlx.networks import running_statistics
 from rlx.ops import invalid_actions
 from rlx.runner import loop
-from rlx.runner.collect import EpisodeStatistics, collect
+from rlx.runner.collect import collect, set_scene
 from rlx.types import Clock, Discrete, EnvSpec, MultiDiscrete, Timestep, Transition
 
 KEY = jax.random.key(0)
-CLOCK = Clock.start(1_000)
+CLOCK = Clock.start(1_000, 64)
 NVEC = (2, 3, 2)
 # The second row's first component has no valid choice, its last one only.
 MASK = np.array([[1, 1, 1, 0, 1, 1, 1], [0, 0, 1, 1, 0, 1, 0], [1, 1, 1, 1, 1, 0, 1]], bool)
@@ -282,12 +282,13 @@ def test_statistics_that_follow_every_step():
         statistics=running_statistics.update(running_statistics.init((1,)), jnp.full((1, 1), seen[0])),
     )
     by_hand = [(x - seen[: i + 1].mean()) / np.sqrt(seen[: i + 1].var()) for i, x in enumerate(seen[1:-1], start=1)]
-    observer, normalised = state, []
+    memory, normalised = agent.needs.memory.start(state, 1), []
     for x in seen[1:-1]:
         step = timestep(jnp.ones((1, 4), bool))
         step = dataclasses.replace(step, obs=jnp.full((1, 1), x))
-        observer = agent.observe(observer, step)
-        normalised.append(agent.act(observer, step, KEY, CLOCK)[1]["normalised_obs"])
+        memory = agent.needs.memory.observe(state, memory, step)
+        step = dataclasses.replace(step, memory=memory)
+        normalised.append(agent.act(state, step, KEY, CLOCK)[1]["normalised_obs"])
     np.testing.assert_allclose(np.ravel(normalised), by_hand, rtol=1e-5)
     column = lambda x: jnp.asarray(x, jnp.float32).reshape(4, 1)  # noqa: E731
     no = jnp.zeros((4, 1), bool)
@@ -308,18 +309,19 @@ def test_statistics_that_follow_every_step():
     after = (np.array([9.0, 7.0]) - seen[:-1].mean()) / np.sqrt(seen[:-1].var())
     following = np.array([by_hand[1], after[0], by_hand[3], after[1]])
     np.testing.assert_allclose(batch.advantage, 0.5 * following - by_hand, rtol=1e-4)
-    np.testing.assert_allclose(agent.statistics_with(state, steps.obs).mean, [seen[:-1].mean()], rtol=1e-6)
+    np.testing.assert_allclose(memory.mean, [seen[:-1].mean()], rtol=1e-6)
+    np.testing.assert_allclose(on_policy.updated(state.statistics, steps.obs).mean, [seen[:-1].mean()], rtol=1e-6)
 
 
 def test_statistics_at_every_step_leave_the_first_ratios_at_one():
     agent, env, state = started("masked_ppo", "rlx/probe-masked", step_statistics=True, restarts=True)
-    steps = collect(agent, env, state.agent, state.env, state.timestep, state.statistics, KEY, CLOCK)[-1]
+    _, steps = collect(agent, env, state.agent, state.scene, KEY, CLOCK)
     batch = agent.make_batch(state.agent, steps)
     logits = agent.actor.apply(state.agent.params["actor"], batch.obs)
     log_prob = agent.policy_of(logits, batch.action_mask).component_log_prob(batch.action)
     np.testing.assert_allclose(log_prob, batch.log_prob, atol=1e-6)
     # Under the statistics before or after the rollout they would be others.
-    for statistics in (state.agent.statistics, agent.statistics_with(state.agent, steps.obs)):
+    for statistics in (state.agent.statistics, on_policy.updated(state.agent.statistics, steps.obs)):
         obs = running_statistics.normalise(statistics, steps.obs).reshape(batch.obs.shape)
         assert np.abs(obs - batch.obs).max() > 0.1
 
@@ -327,14 +329,15 @@ def test_statistics_at_every_step_leave_the_first_ratios_at_one():
 def test_episodes_cut_by_the_end_of_a_batch_are_not_recorded():
     """Of a reward of 1 a step for 5 steps; a batch of 16 has three episodes and a rest of one step."""
     for restarts in (True, False):
-        agent, env, state = started("masked_ppo", "rlx/probe-truncated", restarts=restarts)
+        agent, env, _ = started("masked_ppo", "rlx/probe-truncated", restarts=restarts)
+        state = loop.init(agent, env, KEY, CLOCK, solved_return=5.0)
         step = jax.jit(lambda state, agent=agent, env=env: loop.iterate(agent, env, state))
         state = step(step(state))
-        record = state.agent.episodes
-        assert record.episodes == 4 * 6
-        assert record.recent.tolist() == [5.0] * 10
+        episodes = state.scene.episodes
+        assert episodes.milestones.ended == 4 * 6
+        assert episodes.milestones.recent.tolist() == [5.0] * 10
         # The rest of the first batch goes on into the second only where episodes do.
-        assert record.running.tolist() == [1.0 if restarts else 2.0] * 4
+        assert episodes.running.tolist() == [1.0 if restarts else 2.0] * 4
 
 
 def test_the_penalty_is_learned_from_and_not_logged():
@@ -368,12 +371,12 @@ def test_the_released_codes_preset():
     assert (agent.entropy_coefficient, agent.value_coefficient) == (0.01, 1.0)
     assert (agent.restarts, agent.step_statistics, agent.truncation_is_terminal) == (True, True, True)
     for update, share in ((0, 0.995904), (243, 0.000576), (244, 0.0)):
-        steps = jnp.int32(2048 * update)
-        clock = dataclasses.replace(Clock.start(102_400), env_steps=steps)
+        steps = jnp.int32(2048 * (update + 1))  # those of this event are counted
+        clock = dataclasses.replace(Clock.start(102_400, 2048), env_steps=steps)
         np.testing.assert_allclose(agent.annealing(clock), share, atol=1e-6)
     standard = rlx.make_agent("masked_ppo", env)
     for update, share in ((0, 1.0), (5, 0.5), (20, 0.0)):
-        clock = dataclasses.replace(Clock.start(1_000), env_steps=jnp.int32(100 * update))
+        clock = dataclasses.replace(Clock.start(1_000, 100), env_steps=jnp.int32(100 * (update + 1)))
         np.testing.assert_allclose(standard.annealing(clock), share, atol=1e-6)
 
 
@@ -402,11 +405,11 @@ def test_without_masks_it_is_ppo():
     for name in ("ppo", "masked_ppo"):
         agent, env, state = started(name, "rlx/probe-factored")
         step = jax.jit(lambda state, agent=agent, env=env: loop.iterate(agent, env, state))
-        results.append(step(dataclasses.replace(step(state), clock=CLOCK.advance(64))))
+        results.append(step(dataclasses.replace(step(state), clock=CLOCK.advance())))
     theirs, ours = results
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), theirs.agent.params, ours.agent.params)
-    for name, value in theirs.metrics.items():
-        np.testing.assert_allclose(ours.metrics[name], value, rtol=1e-3, atol=1e-4, err_msg=name)
+    for name, value in theirs.metrics.means.items():
+        np.testing.assert_allclose(ours.metrics.means[name], value, rtol=1e-3, atol=1e-4, err_msg=name)
 
 
 def test_the_last_minibatchs_divergence():
@@ -415,13 +418,13 @@ def test_the_last_minibatchs_divergence():
     one = dataclasses.replace(one, num_minibatches=1)
     two = dataclasses.replace(one, num_epochs=2)
     steps = random_rollout()
-    after, _ = jax.jit(one.update)(state.agent, steps, KEY, CLOCK)
-    _, metrics = jax.jit(two.update)(state.agent, steps, KEY, CLOCK)
+    after, _ = jax.jit(one.update)(state.agent, steps, KEY, CLOCK.advance())
+    _, metrics = jax.jit(two.update)(state.agent, steps, KEY, CLOCK.advance())
     batch = two.make_batch(state.agent, steps)
     logits = two.actor.apply(after.params["actor"], batch.obs)
     drop = batch.log_prob - two.policy_of(logits, batch.action_mask).component_log_prob(batch.action)
-    np.testing.assert_allclose(metrics["last_approx_kl"], drop.mean(), rtol=1e-4, atol=1e-6)
-    assert abs(metrics["last_approx_kl"] - metrics["log_prob_drop"]) > 1e-4
+    np.testing.assert_allclose(metrics.means["last_approx_kl"], drop.mean(), rtol=1e-4, atol=1e-6)
+    assert abs(metrics.means["last_approx_kl"] - metrics.means["log_prob_drop"]) > 1e-4
 
 
 def random_rollout():
@@ -438,12 +441,11 @@ def random_rollout():
 def test_counters_of_microrts_are_zero_under_masking_only():
     """No command goes to an empty or foreign cell as long as some unit can be commanded."""
     env = rlx.make_env("rlx/microrts-4x4")
-    env_state, first = vector.reset(env, KEY, 4)
     for regime in ("masking", "penalty"):
         agent = rlx.make_agent("masked_ppo", env, regime=regime, num_envs=4, rollout_length=16)
         play = lambda state, agent=agent: collect(  # noqa: E731
-            agent, env, state, env_state, first, EpisodeStatistics.zeros(4), KEY, CLOCK
-        )[-1]
+            agent, env, state, set_scene(agent, env, state, KEY), KEY, CLOCK
+        )[1]
         counters = invalid_actions.counters(jax.jit(play)(agent.init(KEY)).info)
         assert set(counters) == {"invalid_null", "invalid_busy", "invalid_owner"}
         for name in ("invalid_null", "invalid_owner"):

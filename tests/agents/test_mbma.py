@@ -12,18 +12,19 @@ from flax import struct
 
 import rlx
 from rlx import cli
-from rlx.agents.mbma import MBMA, Extras
-from rlx.agents.ppo import PPO, Batch
-from rlx.envs import vector
+from rlx.agents.mbma import MBMA
+from rlx.agents.ppo import PPO
 from rlx.envs.linear_quadratic import LinearQuadraticParams, Solution
 from rlx.errors import ConfigurationError
+from rlx.learning.extra_samples import Extras
+from rlx.learning.on_policy import Batch
 from rlx.ops.policy_loss import clipped_value_loss
 from rlx.runner import loop
-from rlx.runner.collect import EpisodeStatistics, collect
+from rlx.runner.collect import collect, set_scene
 from rlx.types import Clock, Discrete, EnvSpec
 
 KEY = jax.random.key(0)
-CLOCK = Clock.start(10_000)
+CLOCK = Clock.start(10_000, 32)
 SMALL = {
     "num_envs": 4,
     "rollout_length": 8,
@@ -45,6 +46,12 @@ EXTRA = {
 SOURCES = ("model", "states", "critic", "simulator")
 
 
+def draw(agent, state, rollout, batch, horizon, key=KEY):
+    """Extra samples for a rollout, whatever they come from."""
+    source = agent.extra_source()
+    return source.draw(state.source, agent.actor_critic(state), rollout, batch, key, jnp.int32(horizon))
+
+
 @functools.cache
 def pendulum():
     return rlx.make_env("gymnax/Pendulum-v1", max_episode_steps=5)
@@ -59,9 +66,14 @@ def prepared(source, **hyperparameters):
     @jax.jit
     def prepare():
         state = loop.iterate(agent, env, loop.init(agent, env, KEY, CLOCK))
-        rollout = collect(agent, env, state.agent, state.env, state.timestep, state.statistics, KEY, CLOCK)[-1]
+        rollout = collect(agent, env, state.agent, state.scene, KEY, CLOCK)[1]
         batch = agent.make_batch(state.agent, rollout)
-        return state.agent, rollout, batch, agent.draw(state.agent, rollout, batch, KEY, jnp.int32(agent.longest))
+        return (
+            state.agent,
+            rollout,
+            batch,
+            draw(agent, state.agent, rollout, batch, 4 if source == "states" else agent.horizon),
+        )
 
     return agent, *prepare()
 
@@ -112,12 +124,12 @@ def test_clipped_value_term(target, expected, slope):
 
 
 def test_schedule_of_the_released_code():
-    """488 events of 2048 steps; event u (from 1) begins at iteration u - 1."""
+    """488 events of 2048 steps, counted from 1."""
     agent = Plain(
         EnvSpec("toy", (1,), "float32", Discrete(2), 10), num_envs=1, rollout_length=2048, extras_start=40_000
     )
-    clock = Clock.start(488 * 2048)
-    at = jax.jit(lambda event: agent.schedule(dataclasses.replace(clock, iterations=event - 1)))
+    clock = Clock.start(488 * 2048, 2048)
+    at = jax.jit(lambda event: agent.schedule(dataclasses.replace(clock, iterations=event)))
     counts, horizons = zip(*(map(int, at(event)) for event in range(1, 489)), strict=True)
     assert counts[18:20] == (0, 1)
     assert horizons[19] == 2
@@ -128,8 +140,8 @@ def test_schedule_of_the_released_code():
 
 def test_simulated_states_are_as_many_as_extra_samples():
     agent = Plain(EnvSpec("toy", (1,), "float32", Discrete(2), 10), source="states", num_envs=1, extras_start=0)
-    clock = Clock.start(1_000 * agent.rollout_length)
-    for event in range(1_000):
+    clock = Clock.start(1_000 * agent.rollout_length, agent.rollout_length)
+    for event in range(1, 1_001):
         count, horizon = agent.schedule(dataclasses.replace(clock, iterations=jnp.int32(event)))
         assert count + 1 == horizon <= 9
         if count == 8:
@@ -144,7 +156,7 @@ def test_presets(preset, critic, horizon):
     assert agent.critic_hidden_sizes == (critic, critic)
     assert agent.horizon == horizon
     # The learning rate of update 245 of 488: three ten-thousandths, half gone.
-    halfway = Clock(jnp.int32(244 * 2048), jnp.int32(244), jnp.int32(488 * 2048))
+    halfway = Clock(jnp.int32(244 * 2048), jnp.int32(244), jnp.int32(488 * 2048), 2048)
     assert agent.learning_rate * (1 - halfway.progress) == pytest.approx(1.5e-4)
 
 
@@ -156,7 +168,7 @@ def iterated(agent, iterations=3):
     step = jax.jit(lambda state: loop.iterate(agent, env, state))
     state = loop.init(agent, env, KEY, CLOCK)
     for _ in range(iterations):
-        state = dataclasses.replace(step(state), clock=state.clock.advance(agent.num_envs * agent.rollout_length))
+        state = dataclasses.replace(step(state), clock=state.clock.advance())
     return state
 
 
@@ -169,7 +181,7 @@ def test_without_extra_samples_it_is_ppo_bit_for_bit(normalise):
     expected, found = iterated(ppo), iterated(mbma)
     jax.tree.map(np.testing.assert_array_equal, expected.agent.params, found.agent.params)
     jax.tree.map(np.testing.assert_array_equal, expected.agent.opt_state, found.agent.opt_state)
-    np.testing.assert_array_equal(expected.timestep.obs, found.timestep.obs)
+    np.testing.assert_array_equal(expected.scene.timestep.obs, found.scene.timestep.obs)
 
 
 def moved(params):
@@ -179,7 +191,7 @@ def moved(params):
 
 def ppo_with_the_hyperparameters_of(agent):
     names = {field.name for field in dataclasses.fields(PPO)} & {field.name for field in dataclasses.fields(MBMA)}
-    return PPO(normalise_advantages=False, **{name: getattr(agent, name) for name in names})
+    return PPO(normalise_advantages=False, **{name: vars(agent)[name] for name in names})
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -252,9 +264,16 @@ def test_model_samples_are_rollouts_of_the_model():
     """The first extra action of some states, followed by hand."""
     agent, state, rollout, _, extras = prepared("model", horizon=1)
     obs = rollout.obs.reshape(-1, 3)
-    outcome = agent.model.predict(state.scorer.params, obs, extras.action[:, 0])
+    outcome = agent.extra_source().model.predict(state.source[0].params, obs, extras.action[:, 0])
     expected = outcome.reward + agent.discount * agent.value(state, outcome.obs) - agent.value(state, obs)
     np.testing.assert_allclose(extras.advantage[:, 0], expected, atol=1e-5)
+
+
+def imagined(agent, state, rollout, key):
+    """A path of four steps through the model from each state of a rollout."""
+    source = agent.extra_source()
+    dynamics, start = source.dynamics(state.source[0]), source.start_of(rollout)
+    return source.imagination.path(agent.actor_critic(state), dynamics, start, key, jnp.int32(4))
 
 
 def test_simulated_states_come_one_from_each_step():
@@ -262,9 +281,7 @@ def test_simulated_states_come_one_from_each_step():
     agent, state, rollout, _, extras = prepared("states")
     obs = rollout.obs.reshape(-1, 3)
     assert extras.obs.shape == (len(obs), 3, 3)
-    path = jax.jit(lambda key: agent.imagine(state, agent.start_of(rollout), key, jnp.int32(4)))(
-        jax.random.split(KEY)[0]
-    )
+    path = jax.jit(lambda key: imagined(agent, state, rollout, key))(jax.random.split(KEY)[0])
     np.testing.assert_allclose(path.obs[0], obs, atol=1e-6)
     for step in range(3):
         column, expected = np.asarray(extras.obs[:, step, 0]), np.asarray(path.obs[step + 1, :, 0])
@@ -276,13 +293,13 @@ def test_imagined_observations_are_real_numbers():
     """Also of a task that observes integers: a prediction must not be cut to them."""
     agent, state, rollout, _, _ = prepared("states")
     integers = dataclasses.replace(rollout, obs=rollout.obs.astype(jnp.int32))
-    path = jax.jit(lambda: agent.imagine(state, agent.start_of(integers), KEY, jnp.int32(4)))()
+    path = jax.jit(lambda: imagined(agent, state, integers, KEY))()
     assert jnp.abs(path.obs[1:] - jnp.round(path.obs[1:])).max() > 1e-3
 
 
 def test_q_functions_are_the_smaller_of_two():
     agent, state, _, batch, extras = prepared("critic")
-    both = agent.q_values(state.scorer.params, batch.obs, extras.action[:, 1])
+    both = agent.extra_source().q_values(state.source.params, batch.obs, extras.action[:, 1])
     assert both.shape == (2, len(batch.obs))
     assert not np.allclose(both[0], both[1])
     np.testing.assert_allclose(extras.advantage[:, 1], both.min(0) - batch.value, atol=1e-5)
@@ -292,12 +309,12 @@ def test_nothing_is_computed_before_the_first_extra_sample():
     agent = rlx.make_agent("mbma", pendulum(), **(SMALL | EXTRA | {"extras_start": 64}))
     state = iterated(agent, iterations=2)
     initial = agent.init(jax.random.split(KEY, 3)[0])
-    jax.tree.map(np.testing.assert_array_equal, state.agent.scorer.params, initial.scorer.params)
-    assert state.metrics["extra_samples"] == 0
+    jax.tree.map(np.testing.assert_array_equal, state.agent.source[0].params, initial.source[0].params)
+    assert state.metrics.last["extra_samples"] == 0
     changed = iterated(agent, iterations=3)
     assert not np.array_equal(
-        changed.agent.scorer.params["reward"]["params"]["head"]["kernel"],
-        initial.scorer.params["reward"]["params"]["head"]["kernel"],
+        changed.agent.source[0].params["reward"]["params"]["head"]["kernel"],
+        initial.source[0].params["reward"]["params"]["head"]["kernel"],
     )
 
 
@@ -306,9 +323,9 @@ def test_no_extra_action_is_invalid():
     for source in ("model", "critic", "simulator"):
         agent = rlx.make_agent("mbma", env, source=source, **(SMALL | EXTRA))
         state = loop.init(agent, env, KEY, CLOCK)
-        rollout = collect(agent, env, state.agent, state.env, state.timestep, state.statistics, KEY, CLOCK)[-1]
+        rollout = collect(agent, env, state.agent, state.scene, KEY, CLOCK)[1]
         batch = agent.make_batch(state.agent, rollout)
-        extras = agent.draw(state.agent, rollout, batch, KEY, jnp.int32(2))
+        extras = draw(agent, state.agent, rollout, batch, 2)
         assert not rollout.action_mask.all()
         assert np.take_along_axis(np.asarray(batch.action_mask), np.asarray(extras.action), axis=1).all()
 
@@ -345,7 +362,7 @@ def test_gradients_by_the_outputs():
 def test_the_diagnosis_is_logged_once_there_are_extra_samples():
     start = {"extras_start": 32, "diagnosis_lags": 3}
     agent = rlx.make_agent("mbma", pendulum(), **(SMALL | EXTRA | start))
-    idle, active = (iterated(agent, iterations).metrics for iterations in (1, 2))
+    idle, active = (iterated(agent, iterations).metrics.last for iterations in (1, 2))
     for name in ("gain_of_an_action", "gain_of_steps"):
         assert idle[name] == 0
         assert active[name] != 0
@@ -416,15 +433,14 @@ def test_rewound_advantages_of_a_known_task(horizon):
         num_envs=4,
         rollout_length=8,
     )
-    env_state, timestep = vector.reset(env, KEY, 4)
     state = agent.init(KEY)
+    scene = set_scene(agent, env, state, KEY)
 
     @jax.jit
     def drawn():
-        statistics = EpisodeStatistics.zeros(4)
-        rollout = collect(agent, env, state, env_state, timestep, statistics, KEY, CLOCK)[-1]
+        rollout = collect(agent, env, state, scene, KEY, CLOCK)[1]
         batch = agent.make_batch(state, rollout)
-        return batch, agent.draw(state, rollout, batch, KEY, jnp.int32(horizon))
+        return batch, draw(agent, state, rollout, batch, horizon)
 
     batch, extras = drawn()
     position = np.asarray(batch.obs)
@@ -450,7 +466,7 @@ def test_a_fitted_model_knows_a_linear_task():
         ),
     )
     state = jax.jit(lambda state: loop.iterate(agent, env, state))(loop.init(agent, env, KEY, CLOCK))
-    replayed = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:256], state.agent.replay.data)
-    outcome = agent.model.predict(state.agent.scorer.params, replayed.obs, replayed.action)
+    replayed = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:256], state.agent.source[1].ring.data)
+    outcome = agent.extra_source().model.predict(state.agent.source[0].params, replayed.obs, replayed.action)
     spread = replayed.next_obs.std()
     assert jnp.abs(outcome.obs - replayed.next_obs).mean() < 0.05 * spread

@@ -10,15 +10,14 @@ from flax import struct
 
 import rlx
 from rlx.agents.mbma import MBMA
-from rlx.envs import vector
 from rlx.errors import ConfigurationError
-from rlx.runner.collect import EpisodeStatistics, collect
+from rlx.runner.collect import collect, set_scene
 from rlx.types import Clock
 
 KEY = jax.random.key(3)
-CLOCK = Clock.start(10_000)
 # Random actions keep the pole up for 20 steps on average: episodes end in both ways.
 LIMIT, STEPS, ENVS, EXTRAS, LONGEST = 16, 48, 3, 4, 12
+CLOCK = Clock.start(10_000, STEPS * ENVS)
 ENV = rlx.make_env("gymnax/CartPole-v1", max_episode_steps=LIMIT)
 TASK, PARAMS = gymnax.make("CartPole-v1")
 
@@ -49,15 +48,21 @@ def collected():
     """An agent's first state and rollout; neither depends on what extra samples are made of."""
     agent = agent_with()
     state = agent.init(KEY)
-    env_state, timestep = vector.reset(ENV, KEY, ENVS)
-    *_, rollout = jax.jit(
-        lambda: collect(agent, ENV, state, env_state, timestep, EpisodeStatistics.zeros(ENVS), KEY, CLOCK)
-    )()
+    scene = set_scene(agent, ENV, state, KEY)
+    _, rollout = jax.jit(lambda: collect(agent, ENV, state, scene, KEY, CLOCK))()
     return state, rollout
 
 
+def drawing(agent):
+    """A compiled function from state, rollout and key to extra actions of one step."""
+    source = agent.extra_source()
+    return jax.jit(lambda state, rollout, key: source.draw(
+        None, agent.actor_critic(state), rollout, None, key, jnp.int32(1)
+    ))  # fmt: skip
+
+
 def task_state(rollout, *index):
-    return jax.tree.map(lambda x: x[index], rollout.extras["task_state"])
+    return jax.tree.map(lambda x: x[index], rollout.task_state)
 
 
 @jax.jit
@@ -98,7 +103,7 @@ def test_rollouts_carry_the_states_that_the_agent_acted_in():
 
 def test_advantages_of_one_step_by_a_loop_over_the_task():
     agent, (state, rollout) = agent_with(), collected()
-    extras = jax.jit(agent.draw)(state, rollout, None, KEY, jnp.int32(1))
+    extras = drawing(agent)(state, rollout, KEY)
     assert extras.obs is None
     assert extras.action.shape == extras.advantage.shape == extras.log_prob.shape == (STEPS * ENVS, EXTRAS)
     ends = 0
@@ -118,12 +123,12 @@ def test_advantages_of_one_step_by_a_loop_over_the_task():
 
 def test_extra_actions_are_drawn_anew_for_every_state_and_with_replacement():
     agent, (state, rollout) = agent_with(), collected()
-    draw = jax.jit(agent.draw)
-    action = np.asarray(draw(state, rollout, None, KEY, jnp.int32(1)).action)
+    draw = drawing(agent)
+    action = np.asarray(draw(state, rollout, KEY).action)
     # A first policy is nearly uniform: a state's 4 actions are all alike with probability 1/8, and so are two draws'.
     alike = (action == action[:, :1]).all(1).mean()
     assert 0.04 < alike < 0.25
-    again = np.asarray(draw(state, rollout, None, jax.random.key(4), jnp.int32(1)).action)
+    again = np.asarray(draw(state, rollout, jax.random.key(4)).action)
     assert 0.4 < (action == again).mean() < 0.6
     assert 0.4 < (action == np.asarray(rollout.action).reshape(-1, 1)).mean() < 0.6
 
@@ -131,7 +136,14 @@ def test_extra_actions_are_drawn_anew_for_every_state_and_with_replacement():
 @pytest.mark.parametrize("horizon", [LONGEST, 3])
 def test_terminations_stop_the_sum_and_time_limits_do_not(horizon):
     agent, (state, rollout) = agent_with(horizon=LONGEST), collected()
-    path = jax.jit(agent.imagine)(state, agent.start_of(rollout), KEY, jnp.int32(horizon))
+    source = agent.extra_source()
+
+    @jax.jit
+    def imagined(state, rollout):
+        start, around = source.start_of(rollout), agent.actor_critic(state)
+        return source.imagination.path(around, source.dynamics, start, KEY, jnp.int32(horizon))
+
+    path = imagined(state, rollout)
     fallen, beyond = 0, 0
     for row in range(STEPS * ENVS):
         t, n = divmod(row, ENVS)
@@ -171,17 +183,19 @@ def test_rewards_are_scaled_for_extra_actions_as_for_real_ones():
     """A deterministic task answers the same action with the same advantage, whoever takes it."""
     state, rollout = collected()
     unscaled, scaled = (
-        jax.jit(agent_with(Watched, trace_decay=0.0, reward_scale=scale).update)(state, rollout, KEY, CLOCK)[1]
+        jax.jit(agent_with(Watched, trace_decay=0.0, reward_scale=scale).update)(state, rollout, KEY, CLOCK.advance())[
+            1
+        ]
         for scale in (1.0, 0.1)
     )
     for metrics in (unscaled, scaled):
-        assert 0.4 < metrics["alike"] < 0.6
-        assert metrics["gap"] < 1e-6
-        assert metrics["weight"] == metrics["extra_samples"] == EXTRAS
-        assert metrics["horizon"] == 1
+        assert 0.4 < metrics.means["alike"] < 0.6
+        assert metrics.means["gap"] < 1e-6
+        assert metrics.means["weight"] == metrics.last["extra_samples"] == EXTRAS
+        assert metrics.last["horizon"] == 1
     # Every step of CartPole is rewarded with 1.
     for name in ("real", "extra"):
-        assert math.isclose(unscaled[name] - scaled[name], 0.9, abs_tol=1e-5)
+        assert math.isclose(unscaled.means[name] - scaled.means[name], 0.9, abs_tol=1e-5)
 
 
 def test_a_spec_cannot_be_rewound():

@@ -34,9 +34,9 @@ def test_branches_on_the_clock_stay_branches_in_a_population(case):
     """All of the agent's are; what the environment asks of its own episodes is not."""
     key, clock = jax.random.key(0), case.one.clock
     one = jax.eval_shape(lambda: loop.init(case.agent, case.env, key, clock))
-    _, rollout = jax.eval_shape(lambda: collect(case.agent, case.env, one.agent, one.scene, key, clock))
+    _, rollout = jax.eval_shape(lambda state: collect(case.agent, case.env, state.agent, state.scene, key, clock), one)
     _, timestep = jax.eval_shape(
-        lambda: remember(case.agent, one.agent, one.scene.memory, one.scene.timestep, learning=True)
+        lambda state: remember(case.agent, state.agent, state.scene.memory, state.scene.timestep, learning=True), one
     )
     acting = jax.make_jaxpr(case.agent.act)(one.agent, timestep, key, clock)
     learning = jax.make_jaxpr(case.agent.update)(one.agent, rollout, key, clock)
