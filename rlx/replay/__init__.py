@@ -1,1 +1,1 @@
-"""One ring for experience; how indices are drawn from it and what is read at them are functions beside it."""
+"""One interface over one ring (`rlx.replay.replay`); how entries are drawn, read and written are files beside it."""

@@ -58,7 +58,7 @@ def n_step_windows(
     n: int,
     discount: float | jax.Array,
 ) -> NStepBatch:
-    """Gather n-step transitions.
+    """Gather the n-step transitions that start at offsets from the oldest row.
 
     Args:
         ring: ring whose data is a ``Transition``.
@@ -71,11 +71,26 @@ def n_step_windows(
     Raises:
         ConfigurationError: if a window of ``n`` rows is empty or exceeds the ring.
     """
+    return windows_from(ring, physical_row(ring, count, offset), env, n, discount)
+
+
+def windows_from(ring: Ring, start: jax.Array, env: jax.Array, n: int, discount: float | jax.Array) -> NStepBatch:
+    """Gather n-step transitions.
+
+    Args:
+        ring: ring whose data is a ``Transition``.
+        start: physical rows of the starts, int32 ``[B]``; their windows must be held.
+        env: environments of the starts, int32 ``[B]``.
+        n: rows in a window; with 1 this is a plain gather.
+        discount: discount of one step.
+
+    Raises:
+        ConfigurationError: if a window of ``n`` rows is empty or exceeds the ring.
+    """
     if not 1 <= n <= ring.capacity:
         raise ConfigurationError(
             f"n_step = {n} does not fit a replay of {ring.capacity} rows; choose between 1 and the rows"
         )
-    start = physical_row(ring, count, offset)
     data: Transition = ring.data
     first = Ring((data.obs, data.action, data.action_mask, data.extras))
     last = Ring((data.next_obs, data.next_action_mask, data.terminated))

@@ -87,11 +87,7 @@ def admit(tree: SumTree, count: int | jax.Array, num_rows: int, num_envs: int, n
     """
     capacity = tree.num_entries // num_envs
     num_waiting = min(num_rows, n - 1)
-    if num_rows + n - 1 > capacity:
-        raise ConfigurationError(
-            f"a prioritised replay of {capacity} rows is too small for {num_rows} new rows and n_step = {n}; "
-            f"make it at least {num_rows + n - 1} rows"
-        )
+    check_rows(capacity, num_rows, n)
     complete = count - n + 1 + jnp.arange(num_rows)
     waiting = count + num_rows - num_waiting + jnp.arange(num_waiting)
     rows = jnp.concatenate([complete, waiting])
@@ -100,6 +96,19 @@ def admit(tree: SumTree, count: int | jax.Array, num_rows: int, num_envs: int, n
     indices = (rows % capacity)[:, None] * num_envs + jnp.arange(num_envs)
     priorities = jnp.broadcast_to(jnp.where(holds, tree.max_priority, 0.0)[:, None], indices.shape)
     return set_priorities(tree, indices.ravel(), priorities.ravel())
+
+
+def check_rows(capacity: int, num_rows: int, n: int) -> None:
+    """Refuse a ring in which ``num_rows`` new rows reach into the windows of ``n`` rows that they complete.
+
+    Raises:
+        ConfigurationError: naming the rows that it takes.
+    """
+    if num_rows + n - 1 > capacity:
+        raise ConfigurationError(
+            f"a prioritised replay of {capacity} rows is too small for {num_rows} new rows and n_step = {n}; "
+            f"make it at least {num_rows + n - 1} rows"
+        )
 
 
 def sample(tree: SumTree, key: Key, batch_size: int) -> tuple[jax.Array, jax.Array]:

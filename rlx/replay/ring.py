@@ -9,8 +9,6 @@ A *row* is ``N`` parallel transitions of one time step. A *physical* row is an i
 *offset* counts rows from the oldest one still held, which has offset 0.
 """
 
-import math
-
 import chex
 import jax
 import jax.numpy as jnp
@@ -60,12 +58,6 @@ def init(item: PyTree, capacity: int, num_envs: int) -> Ring:
     return Ring(data=jax.tree.map(lambda leaf: jnp.zeros((capacity, num_envs, *leaf.shape), leaf.dtype), item))
 
 
-def bytes_for(item: PyTree, capacity: int, num_envs: int) -> int:
-    """Return the bytes ``init`` would allocate for the same arguments, without allocating them."""
-    leaves = jax.tree.leaves(item)
-    return capacity * num_envs * sum(math.prod(leaf.shape) * jnp.dtype(leaf.dtype).itemsize for leaf in leaves)
-
-
 def add(ring: Ring, rows: PyTree, count: int | jax.Array) -> Ring:
     """Write ``T`` rows over the oldest ones, in O(T).
 
@@ -102,12 +94,6 @@ def physical_row(ring: Ring, count: int | jax.Array, offset: jax.Array) -> jax.A
     """Physical rows of ``offset``, counted from the oldest row held."""
     oldest = count - size(ring, count)
     return (oldest + offset) % ring.capacity
-
-
-def logical_offset(ring: Ring, count: int | jax.Array, row: jax.Array) -> jax.Array:
-    """Offsets of physical rows: the inverse of ``physical_row``."""
-    oldest = count - size(ring, count)
-    return (row - oldest) % ring.capacity
 
 
 def take(ring: Ring, row: jax.Array, env: jax.Array) -> PyTree:

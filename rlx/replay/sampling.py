@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rlx.types import Key
 
@@ -49,6 +50,27 @@ def by_age(
     age = jnp.floor(inverse_cdf(jax.random.uniform(age_key, (batch_size,))) * size).astype(jnp.int32)
     env = _below(jax.random.bits(env_key, (batch_size,), jnp.uint32), num_envs)
     return size - 1 - jnp.clip(age, 0, size - 1), env
+
+
+def inverse_cdf_of(weights: np.ndarray) -> Callable[[jax.Array], jax.Array]:
+    """Return the inverse CDF for ``by_age`` under which row ``i`` is drawn in proportion to ``weights[i]``.
+
+    The draws are float32, multiples of 2^-23: a row whose probability is near that gets it only on average
+    with its neighbours.
+
+    Args:
+        weights: of the rows, the oldest first, ``[size]``; not negative and not all 0. Over a replay of another
+            size they are stretched.
+    """
+    # In float64, since a float32 sum over a million rows drifts.
+    cumulative = np.cumsum(np.asarray(weights, np.float64)[::-1])
+    cdf = (cumulative / cumulative[-1]).astype(np.float32)
+
+    def inverse_cdf(uniform: jax.Array) -> jax.Array:
+        # The middle of the row, so that rounding leads to no other one.
+        return (jnp.searchsorted(cdf, uniform, side="right") + 0.5) / cdf.size
+
+    return inverse_cdf
 
 
 def _below(bits: jax.Array, bound: int | jax.Array) -> jax.Array:
