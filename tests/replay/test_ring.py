@@ -63,14 +63,6 @@ def test_add_and_take_keep_dtypes():
     assert batch["mask"] is None
 
 
-def test_bytes_for_by_hand_and_as_allocated():
-    # 4 bytes of image + 3 x 4 of reals + 2 of bfloat16 + 4 of action + 1 of flag, times 6 rows of 2.
-    assert ring.bytes_for(ITEM, 6, 2) == 23 * 12
-    store = ring.init(ITEM, 6, 2)
-    assert ring.bytes_for(ITEM, 6, 2) == sum(leaf.nbytes for leaf in jax.tree.leaves(store))
-    assert ring.bytes_for(jax.ShapeDtypeStruct((84, 84, 4), jnp.uint8), 10**7, 64) == 28224 * 64 * 10**7
-
-
 @pytest.mark.parametrize("num_rows", [1, 2, 6])
 def test_matches_a_deque_at_every_count(num_rows):
     capacity, num_envs = 6, 3
@@ -81,18 +73,16 @@ def test_matches_a_deque_at_every_count(num_rows):
     @jax.jit
     def read(store, count):
         physical = ring.physical_row(store, count, offsets)
-        logical = ring.logical_offset(store, count, physical)
-        return ring.size(store, count), ring.take(store, physical, envs), logical
+        return ring.size(store, count), ring.take(store, physical, envs)
 
     for count in range(0, 4 * capacity, num_rows):
         fresh = np.stack([row(count + step, num_envs) for step in range(num_rows)])
         store = write(store, fresh, count)
         reference.extend(fresh)
-        size, values, logical = read(store, count + num_rows)
+        size, values = read(store, count + num_rows)
         assert size == len(reference)
         held = np.asarray(values).reshape(capacity, num_envs)[: len(reference)]
         np.testing.assert_array_equal(held, np.stack(reference))
-        np.testing.assert_array_equal(logical, offsets)
 
 
 def test_take_broadcasts_windows_of_rows_against_environments():
@@ -135,8 +125,9 @@ def test_a_donated_population_is_written_in_place():
     def run(carry, steps):
         return jax.lax.fori_loop(0, steps, step, carry)
 
+    num_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(stores))
     compiled = jax.jit(run, donate_argnums=0).lower((stores, jnp.float32(0)), 10).compile()
-    assert compiled.memory_analysis().temp_size_in_bytes < 0.01 * members * ring.bytes_for(item, capacity, num_envs)
+    assert compiled.memory_analysis().temp_size_in_bytes < 0.01 * num_bytes
     assert not re.search(rf"\[{members},{capacity},[\d,]*\]\S* copy\(", compiled.as_text())
     assert " scatter(" not in compiled.as_text()
 

@@ -93,6 +93,27 @@ def test_by_age_stays_within_the_ring():
     assert set(np.unique(newest)) == {36}
 
 
+def test_a_table_of_weights_is_inverted_exactly():
+    # The oldest first; of eight shares the newest takes 4, then 1, then none, then 3.
+    inverse_cdf = sampling.inverse_cdf_of(np.array([3.0, 0.0, 1.0, 4.0]))
+    ages = np.floor(np.asarray(inverse_cdf(np.arange(8, dtype=np.float32) / 8)) * 4)
+    np.testing.assert_array_equal(ages, [0, 0, 0, 0, 1, 3, 3, 3])
+
+
+def test_a_row_of_no_weight_is_never_drawn_at_either_end():
+    inverse_cdf = sampling.inverse_cdf_of(np.array([0.0, 1.0, 0.0]))
+    ages = np.asarray(inverse_cdf(np.array([0.0, 0.5, 1 - 2**-24], np.float32)))
+    np.testing.assert_array_equal(np.floor(3 * ages), [1, 1, 1])
+
+
+@pytest.mark.parametrize("size", [7, 1000, 512_000])
+def test_a_table_leads_to_its_own_rows_despite_rounding(size):
+    inverse_cdf = sampling.inverse_cdf_of(np.ones(size))
+    uniform = ((np.arange(size) + 0.5) / size).astype(np.float32)
+    ages = jax.jit(lambda uniform: jnp.floor(inverse_cdf(uniform) * size))(uniform)
+    np.testing.assert_array_equal(ages, np.arange(size))
+
+
 def test_members_of_a_population_draw_what_they_would_alone():
     keys = jax.random.split(jax.random.key(9), 3)
     draw = partial(sampling.uniform, size=11, num_envs=2, batch_size=20)
