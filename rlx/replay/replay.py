@@ -4,7 +4,7 @@
     replay = add(replay, rollout, count)
     drawn = sample(replay, count, key, batch_size, rules.Uniform(), discount)
 
-``count`` is the rows ever written, those of the latest ``add`` included: ``(clock.iterations + 1) * rollout_length``
+``count`` is the rows ever written, those of the latest ``add`` included: ``clock.iterations * rollout_length``
 in an ``update``. The replay does not count for itself, so that writing stays one slice under ``vmap``
 (see `rlx.replay.ring`).
 
