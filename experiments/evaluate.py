@@ -13,7 +13,7 @@ from rlx.loggers.jsonl import read_rows
 from rlx.runner.evaluate import record
 from rlx.runner.population import evaluation_keys
 from rlx.settings import hyper
-from rlx.verbs import Trained
+from rlx.verbs import Trained, differing
 
 _DIFFERENT = "not equal to the logged evaluation: another device, number of devices or version changes the last bits"
 
@@ -33,14 +33,14 @@ def evaluate(words: list[str]) -> None:
     """Print each member's return, say whether it equals the logged one, and draw an episode."""
     settings = cli.parse_settings(words, Settings)
     trained = rlx.load(settings.run)
-    if settings.member >= trained.settings.num_seeds:
-        raise rlx.ConfigurationError(
-            f"member={settings.member}: the run has {trained.settings.num_seeds} member(s), from 0"
-        )
+    if settings.member >= len(trained.members):
+        raise rlx.ConfigurationError(f"member={settings.member}: the run has {len(trained.members)} member(s), from 0")
     returns = np.asarray(rlx.evaluate(trained, num_episodes=settings.num_episodes, mode=settings.mode).returns)
     print(f"step {trained.step}, {returns.shape[1]} episodes a member")
-    for seed, values in zip(trained.settings.seeds, returns, strict=True):
-        print(f"  seed {seed}: return {values.mean():.4g} ± {values.std():.3g}")
+    differences = differing([member.agent for member in trained.members])
+    for member, values, own in zip(trained.members, returns, differences, strict=True):
+        names = [f"seed {member.seed}", *(f"{name} {value:g}" for name, value in own.items())]
+        print(f"  {', '.join(names)}: return {values.mean():.4g} ± {values.std():.3g}")
     if settings.num_episodes is None and settings.mode is None:
         rows = [row for row in read_rows(Path(settings.run) / "metrics.jsonl") if row["step"] == trained.step]
         same = [row["evaluation/returns"] for row in rows] == returns.tolist()
@@ -52,10 +52,12 @@ def evaluate(words: list[str]) -> None:
 def draw(trained: Trained, member: int) -> Path:
     """Draw the first episode of ``member``'s evaluation policy; an HTML viewer for Brax, a GIF elsewhere."""
     agent, state = jax.tree.map(lambda x: x[member], (trained.agents, trained.state))
-    key = evaluation_keys(trained.settings.seeds, trained.step)[member]
+    seeds = [member.seed for member in trained.members]
+    key = evaluation_keys(seeds, trained.step)[member]
     states, rewards = record(agent, trained.env, state, key, trained.settings.eval_mode)
     suffix = "html" if trained.env.name.startswith("brax/") else "gif"
-    path = trained.folder / "episodes" / f"seed{trained.settings.seeds[member]}-step{trained.step}.{suffix}"
+    name = f"seed{seeds[member]}" if len(set(seeds)) == len(seeds) else f"member{member}"
+    path = trained.folder / "episodes" / f"{name}-step{trained.step}.{suffix}"
     path.parent.mkdir(exist_ok=True)
     if suffix == "html":
         render.render_html(trained.env, states, path)

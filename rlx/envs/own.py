@@ -26,6 +26,7 @@ _TASKS = {
     "probe-action-observation": probes.ActionObservation,
     "probe-masked": probes.Masked,
     "probe-factored": probes.Factored,
+    "probe-recall": probes.Recall,
     "probe-terminated": probes.Terminated,
     "probe-truncated": probes.Truncated,
     "probe-continuous": probes.Continuous,

@@ -240,6 +240,38 @@ class ContinuousObservation(Probe):
         return spaces.Box(-1.0, 1.0, (1,))
 
 
+@struct.dataclass
+class RecallState(ProbeState):
+    """As `ProbeState`, and what the first observation was."""
+
+    cue: jax.Array
+
+
+class Recall(Probe):
+    """Two steps: the first observation is -1 or 1, the second 0; action 1 after a 1, else action 0, then pays 1.
+
+    Only an agent that remembers the first observation earns more than 0.5 on average; one that does earns 1.
+    """
+
+    def reset_env(self, key: Key, params: EnvParams) -> tuple[jax.Array, RecallState]:
+        """Start an episode."""
+        obs = jax.random.rademacher(key, (1,), jnp.float32)
+        return obs, RecallState(time=jnp.zeros((), jnp.int32), obs=obs, cue=obs[0])
+
+    def step_env(
+        self, key: Key, state: RecallState, action: jax.Array, params: EnvParams
+    ) -> tuple[jax.Array, RecallState, jax.Array, jax.Array, dict[str, Any]]:
+        """Take one step."""
+        last = state.time == 1
+        reward = jnp.where(last & ((action == 1) == (state.cue > 0)), 1.0, 0.0)
+        obs = jnp.zeros(1)
+        return obs, RecallState(time=state.time + 1, obs=obs, cue=state.cue), reward, last, {}
+
+    def action_space(self, params: EnvParams) -> spaces.Discrete:
+        """Two actions."""
+        return spaces.Discrete(2)
+
+
 class NotANumber(IdleProbe):
     """Reward 1 and observation 0 for three steps, then NaN for both: no value exists, learning must fail."""
 

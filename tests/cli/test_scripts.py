@@ -51,10 +51,12 @@ def test_a_run_killed_while_it_compiled_begins_anew(script, run, folder):
 
 def test_ctrl_c_saves_and_says_how_to_go_on(script, folder, monkeypatch, capsys):
     evaluate = rlx.verbs.Run._evaluate
-    monkeypatch.setattr(
-        "rlx.verbs.Run._evaluate",
-        lambda self, state, window: (evaluate(self, state, window), signal.raise_signal(signal.SIGINT)),
-    )
+
+    def interrupted(self, *given):
+        yield from evaluate(self, *given)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("rlx.verbs.Run._evaluate", interrupted)
     monkeypatch.setattr("sys.argv", ["train.py", *TINY, "num_seeds=2", "run_dir=a run"])
     with pytest.raises(SystemExit) as exit_:
         cli.main(script("train").train, str)

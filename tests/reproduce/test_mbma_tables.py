@@ -145,7 +145,7 @@ def test_gradients_are_those_of_the_actor_critic(rollout, source):
         batch = agent.make_batch(state, logged)
         expected = score_gradient(agent, state, batch.obs, batch.action, batch.advantage) / 16
         if source != "none":
-            extras = agent.draw(state, logged, batch, key, jnp.int32(agent.longest))
+            extras = _measure.all_extras(agent, state, logged, batch, key)
             obs = batch.obs[:, None].repeat(8, 1) if extras.obs is None else extras.obs
             simulated = score_gradient(agent, state, obs, extras.action, extras.advantage) / 16
             expected = (expected + simulated) / 9
@@ -161,12 +161,13 @@ def test_as_many_fitting_steps_as_the_protocol_says(rollout):
     trained = _measure.make("none").init(jax.random.key(1))
     rollouts = with_log_probs(_measure.make("none"), trained, rollouts)
     state = _measure.with_model(trained, rollouts, jax.random.key(3))
-    assert steps_taken(state.scorer) == {3 * 320}
-    assert (np.asarray(state.replay.data.reward[: 3 * 256]) != 0).all()
+    model, replay = state.source
+    assert steps_taken(model) == {3 * 320}
+    assert (np.asarray(replay.ring.data.reward[: 3 * 256]) != 0).all()
     state = _measure.with_q_functions(trained, rollouts, jax.random.key(4))
-    assert steps_taken(state.scorer) == {52 * 3 * STEPS_PER_UPDATE // 64}
+    assert steps_taken(state.source) == {52 * 3 * STEPS_PER_UPDATE // 64}
     jax.tree.map(np.testing.assert_array_equal, state.params, trained.params)
 
 
-def steps_taken(scorer):
-    return {int(x) for x in jax.tree.leaves(scorer.opt_state) if jnp.issubdtype(x.dtype, jnp.integer)}
+def steps_taken(learner):
+    return {int(x) for x in jax.tree.leaves(learner.opt_state) if jnp.issubdtype(x.dtype, jnp.integer)}

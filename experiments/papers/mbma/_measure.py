@@ -11,9 +11,10 @@ from papers.mbma._pendulum import METHODS, SETTINGS, STEPS_PER_UPDATE, TASK, TOT
 
 from rlx import build
 from rlx.agents.mbma import MBMA, MBMAState
-from rlx.envs import vector
 from rlx.envs.api import Env, make_env
-from rlx.runner.collect import EpisodeStatistics, collect
+from rlx.learning.extra_samples import Extras, Source
+from rlx.learning.on_policy import Batch
+from rlx.runner.collect import collect, set_scene
 from rlx.types import Clock, Key, PyTree, Transition
 
 NUM_EPISODES, EPISODE_LENGTH = 8, 200
@@ -70,17 +71,15 @@ def train(agent: MBMA, env: Env, key: Key, num_updates: int) -> tuple[MBMAState,
     init_key, reset_key, event_key = jax.random.split(key, 3)
 
     def event(carry: PyTree, key: Key) -> tuple[PyTree, Transition]:
-        state, env_state, timestep, statistics, clock = carry
+        state, scene, clock = carry
         collect_key, update_key = jax.random.split(key)
-        env_state, timestep, statistics, rollout = collect(
-            agent, env, state, env_state, timestep, statistics, collect_key, clock
-        )
+        scene, rollout = collect(agent, env, state, scene, collect_key, clock)
+        clock = clock.advance()
         state, _ = agent.update(state, rollout, update_key, clock)
-        clock = clock.advance(STEPS_PER_UPDATE)
-        return (state, env_state, timestep, statistics, clock), learned_from(agent, rollout)
+        return (state, scene, clock), learned_from(agent, rollout)
 
-    start = vector.reset(env, reset_key, agent.num_envs)
-    carry = (agent.init(init_key), *start, EpisodeStatistics.zeros(agent.num_envs), Clock.start(TOTAL_STEPS))
+    state = agent.init(init_key)
+    carry: PyTree = (state, set_scene(agent, env, state, reset_key), Clock.start(TOTAL_STEPS, STEPS_PER_UPDATE))
     (state, *_), rollouts = jax.lax.scan(event, carry, jax.random.split(event_key, TOTAL_UPDATES)[:num_updates])
     return state, rollouts
 
@@ -102,14 +101,24 @@ def with_model(trained: MBMAState, rollouts: Transition, key: Key) -> MBMAState:
 def _with_model(agent: MBMA, params: PyTree, rollouts: Transition, key: Key) -> MBMAState:
     init_key, fit_key = jax.random.split(key)
 
+    state = dataclasses.replace(agent.init(init_key), params=params)
+
     def event(carry: tuple[MBMAState, Clock], rollout: Transition) -> tuple[tuple[MBMAState, Clock], None]:
         state, clock = carry
-        state, _ = agent.fit_model(state, rollout, fit_key, clock)  # the key serves the last event only
-        return (state, clock.advance(STEPS_PER_UPDATE)), None
+        clock = clock.advance()
+        batch = agent.make_batch(state, rollout)  # which a model does not read
+        learned, _ = source_of(agent).fit(state.source, rollout, batch, fit_key, clock)  # a key for the last event only
+        return (dataclasses.replace(state, source=learned), clock), None
 
-    start = dataclasses.replace(agent.init(init_key), params=params)
-    (state, _), _ = jax.lax.scan(event, (start, Clock.start(TOTAL_STEPS)), rollouts)
+    (state, _), _ = jax.lax.scan(event, (state, Clock.start(TOTAL_STEPS, STEPS_PER_UPDATE)), rollouts)
     return state
+
+
+def source_of(agent: MBMA) -> Source:
+    """Where the agent's extra samples come from."""
+    source = agent.extra_source()
+    assert source is not None
+    return source
 
 
 def with_q_functions(trained: MBMAState, rollouts: Transition, key: Key) -> MBMAState:
@@ -124,7 +133,9 @@ def with_q_functions(trained: MBMAState, rollouts: Transition, key: Key) -> MBMA
 def _with_q_functions(agent: MBMA, params: PyTree, recent: Transition, key: Key) -> MBMAState:
     init_key, fit_key = jax.random.split(key)
     state = dataclasses.replace(agent.init(init_key), params=params)
-    return agent.fit_q_functions(state, agent.make_batch(state, recent), fit_key)[0]
+    clock = Clock.start(TOTAL_STEPS, STEPS_PER_UPDATE)
+    learned, _ = source_of(agent).fit(state.source, recent, agent.make_batch(state, recent), fit_key, clock)
+    return dataclasses.replace(state, source=learned)
 
 
 @functools.partial(jax.jit, static_argnames=("env", "count"))
@@ -136,12 +147,17 @@ def estimates(agent: MBMA, env: Env, state: MBMAState, key: Key, count: int) -> 
 
     def one(key: Key) -> tuple[jax.Array, jax.Array]:
         reset_key, collect_key, draw_key = jax.random.split(key, 3)
-        start = vector.reset(env, reset_key, agent.num_envs)
-        statistics = EpisodeStatistics.zeros(agent.num_envs)
-        *_, rollout = collect(agent, env, state, *start, statistics, collect_key, Clock.start(TOTAL_STEPS))
+        scene = set_scene(agent, env, state, reset_key)
+        _, rollout = collect(agent, env, state, scene, collect_key, Clock.start(TOTAL_STEPS, STEPS_PER_UPDATE))
         return gradient(agent, state, learned_from(agent, rollout), draw_key), rollout.reward.sum(axis=0).mean()
 
     return jax.lax.map(one, jax.random.split(key, count))
+
+
+def all_extras(agent: MBMA, state: MBMAState, rollout: Transition, batch: Batch, key: Key) -> Extras:
+    """As many and as long extra samples as there can be."""
+    longest = jnp.int32(agent.num_extras + 1 if agent.source == "states" else agent.horizon)
+    return source_of(agent).draw(state.source, agent.actor_critic(state), rollout, batch, key, longest)
 
 
 def gradient(agent: MBMA, state: MBMAState, rollout: Transition, key: Key) -> jax.Array:
@@ -149,7 +165,7 @@ def gradient(agent: MBMA, state: MBMAState, rollout: Transition, key: Key) -> ja
     batch = agent.make_batch(state, rollout)
     extras, weights = None, jnp.zeros(0)
     if agent.source != "none":
-        extras = agent.draw(state, rollout, batch, key, jnp.int32(agent.longest))
+        extras = all_extras(agent, state, rollout, batch, key)
         weights = jnp.ones(agent.num_extras)
 
     def loss(actor: PyTree) -> jax.Array:
