@@ -7,8 +7,6 @@ The verbs: ``make_env``, ``make_agent``, ``train``, ``resume``, ``load``, ``eval
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from rlx.devices import use_all_cores, use_compilation_cache
-
 if TYPE_CHECKING:
     from rlx.build import make_agent
     from rlx.envs.api import make_env
@@ -28,7 +26,7 @@ __all__ = [
     "train",
 ]
 
-# Imported when first used: a room on its own need not load all the others.
+# Imported when first used: a room on its own loads neither the others nor JAX.
 _HOMES = {
     "ConfigurationError": "rlx.errors",
     "agents": "rlx.registry",
@@ -40,10 +38,6 @@ _HOMES = {
     "resume": "rlx.verbs",
     "train": "rlx.verbs",
 }
-
-# Here, since both settings are read when JAX first starts.
-use_all_cores()
-use_compilation_cache()
 
 
 def __getattr__(name: str) -> Any:

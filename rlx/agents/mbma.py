@@ -40,7 +40,7 @@ from rlx.ops.optimisers import Optimiser
 from rlx.replay import ring, sampling
 from rlx.replay.ring import Ring
 from rlx.replay.transitions import example_transition, replay_of
-from rlx.settings import hyper
+from rlx.settings import environment_step, hyper
 from rlx.types import Box, Clock, Discrete, EnvSpec, Key, Metrics, Mode, PyTree, Timestep, Transition
 
 # States of a task ``[B]``, actions and key to the states and the timestep that follow.
@@ -90,7 +90,7 @@ class MBMA:
     accepts: ClassVar[tuple[type, ...]] = (Discrete, Box)
 
     spec: EnvSpec = struct.field(pytree_node=False)
-    simulator: Simulator | None = struct.field(pytree_node=False, default=None)
+    simulator: Simulator | None = environment_step()
     source: str = hyper(
         "model",
         "of the extra samples",
