@@ -5,6 +5,7 @@ The verbs: ``make_env``, ``make_agent``, ``train``, ``resume``, ``load``, ``eval
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,6 +39,10 @@ _HOMES = {
     "resume": "rlx.verbs",
     "train": "rlx.verbs",
 }
+
+
+if "jax" in sys.modules:  # a program that has loaded it may make arrays before it comes to a room that does this
+    from rlx import devices  # noqa: F401
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,7 @@ The one way to a run, for the command line, whose words are read in `rlx.cli`, a
 
 import dataclasses
 import difflib
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from rlx import build, registry
@@ -124,11 +125,11 @@ def _nearest_key(key: str, run: Mapping[str, Setting], env: Mapping[str, Setting
 def _composed(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values of ``configs/`` on top of every field's default, changed by ``values``."""
     try:
-        config = _preset(values.get("agent"))
+        config = OmegaConf.create(_preset(CONFIGS, values.get("agent")))
         for key, value in values.items():
             if key != "agent":
                 given = str(value) if key == "env" else value
-                OmegaConf.update(config, "env.name" if key == "env" else key, given, merge=True, force_add=True)
+                OmegaConf.update(config, "env.name" if key == "env" else key, given, merge=False)
         return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         cause = str(error).strip().partition("\n")[0]
@@ -137,23 +138,28 @@ def _composed(values: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigurationError(f"cannot combine these keys with those of {CONFIGS}: {cause}") from error
 
 
-def _preset(name: str | None) -> DictConfig:
-    """``configs/config.yaml`` with the agent preset ``name``, or the one it names itself, and every field's default."""
+@functools.cache
+def _preset(configs: Path, name: str | None) -> dict[Any, Any]:
+    """``config.yaml`` with the agent preset ``name``, or the one it names itself, and every field's default.
+
+    Kept, since Hydra takes a tenth of a second for it and a table composes many trainings of few presets.
+    """
     store = ConfigStore.instance()
     store.store(name="run_fields", node=_defaults(RunSettings))
     store.store(name="env_fields", node=_defaults(EnvSettings), package="env")
     for agent in registry.agents():
         # Only the name: the fields of the one that is chosen are added below, so that no other one is imported.
         store.store(group="agent", name=f"{agent}_fields", node={"name": agent})
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+    with initialize_config_dir(str(configs), version_base="1.3"):
         config = compose("config", overrides=[] if name is None else [f"agent={name}"])
-    OmegaConf.set_struct(config, False)
     if "name" not in config.agent:
         raise ConfigurationError(
             "the file in configs/agent names no agent; add its fields to defaults: ppo_fields, ..."
         )
-    config.agent = OmegaConf.merge(_defaults(registry.agent_class(config.agent.name)), config.agent)
-    return config
+    composed = OmegaConf.to_container(config)
+    assert isinstance(composed, dict)
+    composed["agent"] = _defaults(registry.agent_class(config.agent.name)) | composed["agent"]
+    return composed
 
 
 def _defaults(cls: type) -> dict[str, Any]:
