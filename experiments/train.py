@@ -15,8 +15,7 @@ def train(words: list[str]) -> None:
         trained = rlx.resume(folders[0])
     else:
         config = cli.compose_config(words)
-        env = rlx.make_env(**config.env)
-        trained = rlx.train(rlx.make_agent(spec=env, **config.agent), env, **config.run)
+        trained = rlx.train(*config.build(), **config.run)
     if not trained.finished:
         raise KeyboardInterrupt
 

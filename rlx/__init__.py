@@ -5,9 +5,8 @@ The verbs: ``make_env``, ``make_agent``, ``train``, ``resume``, ``load``, ``eval
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
-
-from rlx.devices import use_all_cores, use_compilation_cache
 
 if TYPE_CHECKING:
     from rlx.build import make_agent
@@ -28,7 +27,7 @@ __all__ = [
     "train",
 ]
 
-# Imported when first used: a room on its own need not load all the others.
+# Imported when first used: a room on its own loads neither the others nor JAX.
 _HOMES = {
     "ConfigurationError": "rlx.errors",
     "agents": "rlx.registry",
@@ -41,9 +40,9 @@ _HOMES = {
     "train": "rlx.verbs",
 }
 
-# Here, since both settings are read when JAX first starts.
-use_all_cores()
-use_compilation_cache()
+
+if "jax" in sys.modules:  # a program that has loaded it may make arrays before it comes to a room that does this
+    from rlx import devices  # noqa: F401
 
 
 def __getattr__(name: str) -> Any:

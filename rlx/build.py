@@ -2,86 +2,133 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
+
+import jax
 
 from rlx import registry
 from rlx.errors import ConfigurationError
-from rlx.settings import check_names, checked, settings_of
-from rlx.types import Agent, Box, Discrete, EnvSpec, MultiDiscrete
+from rlx.settings import checked, checked_fields, environment_steps, settings_of
+from rlx.types import Agent, Box, Discrete, EnvSpec, Key, MultiDiscrete, PyTree, Timestep
 
 _SPACE_NAMES = {Discrete: "discrete", MultiDiscrete: "factored", Box: "continuous"}
-_MEMBERS = ("accepts", "spec", "needs", "init", "act", "update", "policy")
+# What the protocol asks of every agent, its fields first.
+_MEMBERS = tuple(dict.fromkeys([*Agent.__annotations__, *(name for name in vars(Agent) if not name.startswith("_"))]))
 
 
-def make_agent(name: str, spec: Any, **hyperparameters: Any) -> Agent:
-    """Build the agent ``name`` for an environment.
+@runtime_checkable
+class Steppable(Protocol):
+    """An environment as far as agents go: what they may know of it, and its pure step."""
+
+    @property
+    def spec(self) -> EnvSpec:
+        """What an agent may know."""
+        ...
+
+    def simulate(self, task_state: PyTree, action: jax.Array, key: Key) -> tuple[PyTree, Timestep]:
+        """One step from states ``[B]`` of the task, without time limit and auto-reset."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class AgentChoice:
+    """An agent for no environment yet.
+
+    Attributes:
+        cls: its class.
+        hyperparameters: the fields that differ from their defaults, checked and converted.
+    """
+
+    cls: Any
+    hyperparameters: Mapping[str, Any]
+
+
+def make_agent(name: str, spec: EnvSpec | Steppable, **hyperparameters: Any) -> Agent:
+    """Build the agent ``name`` for an environment; no other agent is imported.
 
     Args:
         name: one of ``rlx.agents()``.
-        spec: an ``EnvSpec``, or anything with one as its ``spec``, such as the result of ``make_env``.
+        spec: the environment, from ``make_env``, or its ``EnvSpec`` alone.
         **hyperparameters: fields to change from their defaults.
 
     Raises:
         ConfigurationError: for an unknown name, a wrong type, a value out of range, or an agent that cannot act in
             that environment.
     """
-    cls = registry.agent_class(name)
-    check_hyperparameters(name, hyperparameters)
-    env, spec = spec, getattr(spec, "spec", spec)
-    if not isinstance(spec, EnvSpec):
-        raise ConfigurationError(f"make_agent needs the environment, not {spec!r}: make_agent({name!r}, make_env(...))")
-    # For agents that rewind it, see `rlx.runner.collect`.
-    simulator = {"simulator": env.simulate} if "simulator" in cls.__dataclass_fields__ and env is not spec else {}
-    return validate(cls(spec, **simulator, **hyperparameters))
+    return build_agent(choose_agent(name, hyperparameters), spec)
 
 
-def check_hyperparameters(name: str, hyperparameters: Mapping[str, Any]) -> None:
-    """Refuse what the agent ``name`` has no field for, and values that do not fit.
+def choose_agent(name: str, hyperparameters: Mapping[str, Any]) -> AgentChoice:
+    """Check all that can be checked without an environment.
 
     Raises:
-        ConfigurationError: see ``make_agent``.
+        ConfigurationError: for an unknown agent, a field it does not have, or a value that does not fit.
     """
-    settings = settings_of(registry.agent_class(name))
+    cls = registry.agent_class(name)
+    own = settings_of(cls)
     for key in hyperparameters:
-        owners = [other for other in registry.agents() if key in settings_of(registry.agent_class(other))]
-        if owners and name not in owners:
-            raise ConfigurationError(
-                f"agent.{key} belongs to {', '.join(owners)}, not to {name}; leave it out, or choose that agent"
-            )
-    check_names(hyperparameters, settings, "agent.", name)
-    for key, value in hyperparameters.items():
-        checked(settings[key], value, "agent.")
+        if key not in own:
+            _refuse_foreign(key, name)
+    return AgentChoice(cls, checked_fields(cls, hyperparameters, "agent.", name))
+
+
+def build_agent(choice: AgentChoice, env: EnvSpec | Steppable) -> Agent:
+    """The agent of that choice for an environment or its spec.
+
+    Raises:
+        ConfigurationError: if it cannot act there, or that is no environment.
+    """
+    if isinstance(env, EnvSpec):
+        return _fitting(choice.cls(spec=env, **choice.hyperparameters))
+    if not isinstance(env, Steppable):
+        name = registry.agent_name(choice.cls)
+        raise ConfigurationError(f"make_agent needs the environment, not {env!r}: make_agent({name!r}, make_env(...))")
+    steps = {field: env.simulate for field in environment_steps(choice.cls)}
+    return _fitting(choice.cls(spec=env.spec, **steps, **choice.hyperparameters))
 
 
 def validate(agent: Agent) -> Agent:
-    """Return ``agent`` with every field checked and converted.
+    """Return ``agent``, which somebody built by hand, with every field checked and converted.
 
     Raises:
-        ConfigurationError: see ``make_agent``.
+        ConfigurationError: see ``make_agent``; or if it is no agent.
     """
     if isinstance(agent, type) or not dataclasses.is_dataclass(agent):
         raise ConfigurationError(
             f"{agent!r} is no agent; build one with rlx.make_agent, or from a flax.struct dataclass"
         )
-    name = agent_name(agent)
     missing = [member for member in _MEMBERS if not hasattr(agent, member)]
     if missing:
+        name = type(agent).__name__
         raise ConfigurationError(f"{name} is no agent: it has no {', '.join(missing)}; see docs/writing_an_agent.md")
-    if type(agent.spec.action_space) not in agent.accepts:
-        wanted = " or ".join(_SPACE_NAMES[space] for space in agent.accepts)
-        given = _SPACE_NAMES[type(agent.spec.action_space)]
-        raise ConfigurationError(
-            f"{name} needs a {wanted} action space, {agent.spec.name} has a {given} one; {_remedy(agent)}"
-        )
-    settings = settings_of(type(agent))
-    values = {key: checked(setting, getattr(agent, key), "agent.") for key, setting in settings.items()}
-    return dataclasses.replace(agent, **values)
+    values = {name: checked(setting, vars(agent)[name], "agent.") for name, setting in settings_of(type(agent)).items()}
+    return dataclasses.replace(_fitting(agent), **values)
 
 
 def agent_name(agent: Agent) -> str:
     """The name the agent is registered under, or its class's."""
-    names = (name for name in registry.agents() if registry.agent_class(name) is type(agent))
-    return next(names, type(agent).__name__)
+    return registry.agent_name(type(agent))
+
+
+def _refuse_foreign(key: str, name: str) -> None:
+    """Name the agents that have the field ``key``, if any; only for that are they all imported."""
+    owners = [other for other in registry.agents() if key in settings_of(registry.agent_class(other))]
+    if owners:
+        raise ConfigurationError(
+            f"agent.{key} belongs to {', '.join(owners)}, not to {name}; leave it out, or choose that agent"
+        )
+
+
+def _fitting(agent: Agent) -> Agent:
+    """The same agent, if it can act in the environment it was built for."""
+    space = type(agent.spec.action_space)
+    if space not in agent.accepts:
+        wanted = " or ".join(_SPACE_NAMES[accepted] for accepted in agent.accepts)
+        raise ConfigurationError(
+            f"{agent_name(agent)} needs a {wanted} action space, {agent.spec.name} has a {_SPACE_NAMES[space]} one; "
+            f"{_remedy(agent)}"
+        )
+    return agent
 
 
 def _remedy(agent: Agent) -> str:

@@ -1,4 +1,7 @@
-"""JAX settings that must be made before its first array: host devices and the compilation cache."""
+"""JAX settings that must be made before its first array: host devices and the compilation cache.
+
+Importing this module makes them. `rlx.types` does so, and with it every room that computes.
+"""
 
 import contextlib
 import os
@@ -26,3 +29,7 @@ def use_compilation_cache() -> None:
         cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rlx" / "jax"
         jax.config.update("jax_compilation_cache_dir", str(cache))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+use_all_cores()
+use_compilation_cache()

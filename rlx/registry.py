@@ -40,6 +40,12 @@ def agent_class(name: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
+def agent_name(cls: type) -> str:
+    """The name ``cls`` is registered under, or else its own; imports nothing."""
+    home = f"{cls.__module__}:{cls.__qualname__}"
+    return next((name for name, registered in _AGENTS.items() if registered == home), cls.__name__)
+
+
 def family(name: str) -> Any:
     """The module of the environment family registered as ``name`` (the part before the slash).
 

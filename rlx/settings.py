@@ -13,6 +13,7 @@ from rlx.errors import ConfigurationError, suggest
 
 _NUMBERS = {int: "whole numbers", float: "numbers", str: "words"}
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
+_STEP = "environment_step"
 _LARGEST = 2**31 - 1  # arrays hold whole numbers in 32 bits
 
 
@@ -28,6 +29,20 @@ def hyper(default: Any, doc: str, *, within: str = "", choices: tuple[str, ...] 
     """
     metadata = {"pytree_node": not static, "doc": doc, "within": within, "choices": choices}
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def environment_step() -> Any:
+    """Declare the field of an agent that holds its environment's pure step; ``make_agent`` fills it in.
+
+    It is static, and None in an agent that was built from a spec alone. The step takes states ``[B]`` of the task,
+    actions ``[B, ...]`` and a key, and returns the next states and their timestep.
+    """
+    return dataclasses.field(default=None, metadata={"pytree_node": False, _STEP: True})
+
+
+def environment_steps(cls: type) -> tuple[str, ...]:
+    """Names of the fields of ``cls`` that were declared with ``environment_step``."""
+    return tuple(field.name for field in dataclasses.fields(cls) if _STEP in field.metadata)
 
 
 def in_interval(value: float, interval: str) -> bool:
@@ -88,6 +103,23 @@ def checked(setting: Setting, value: Any, where: str) -> Any:
     if within and not all(in_interval(number, within) for number in numbers):
         raise ConfigurationError(f"{name}={value} is out of range; it must lie in {within}")
     return converted
+
+
+def checked_fields(cls: type, values: Mapping[str, Any], where: str, owner: str) -> dict[str, Any]:
+    """``values`` as the fields of ``cls`` that they are named after, each checked and converted.
+
+    Args:
+        cls: a dataclass whose fields were declared with ``hyper``.
+        values: by name; what is missing keeps its default.
+        where: stands before a name in messages, such as ``"agent."``.
+        owner: whose fields they are, for messages.
+
+    Raises:
+        ConfigurationError: for an unknown name, a wrong type or a value out of range.
+    """
+    settings = settings_of(cls)
+    check_names(values, settings, where, owner)
+    return {name: checked(settings[name], value, where) for name, value in values.items()}
 
 
 def check_names(names: Iterable[str], settings: Mapping[str, Setting], where: str, owner: str) -> None:

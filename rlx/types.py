@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from rlx import devices  # noqa: F401  # it makes JAX's settings: every room that computes imports this one first
+
 Key = jax.Array
 PyTree = Any
 Mode = Literal["greedy", "sample"]

@@ -10,8 +10,8 @@ FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__
 
 # Packages and modules of rlx from the bottom to the top; each imports only from the levels below its own.
 LEVELS = (
-    {"errors"},
-    {"types", "settings", "devices"},
+    {"errors", "devices"},
+    {"types", "settings"},
     {"registry"},
     {"build"},
     {"ops", "networks", "replay", "envs"},
@@ -19,6 +19,7 @@ LEVELS = (
     {"runner"},
     {"loggers", "report"},
     {"verbs"},
+    {"compose"},
     {"sweep", "teaching"},
     {"usage"},
     {"cli"},

@@ -38,7 +38,7 @@ from rlx.networks.running_statistics import RunningStatistics
 from rlx.ops import gradient_variance, optimisers
 from rlx.ops.distributions import Distribution, policy_of
 from rlx.ops.optimisers import Optimiser
-from rlx.settings import hyper
+from rlx.settings import environment_step, hyper
 from rlx.types import (
     Box,
     Clock,
@@ -74,7 +74,7 @@ class MBMA:
     accepts: ClassVar[tuple[type, ...]] = (Discrete, Box)
 
     spec: EnvSpec = struct.field(pytree_node=False)
-    simulator: Simulator | None = struct.field(pytree_node=False, default=None)
+    simulator: Simulator | None = environment_step()
     source: str = hyper(
         "model",
         "of the extra samples",

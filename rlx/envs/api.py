@@ -13,7 +13,8 @@ A task of one's own is a ``gymnax.environments.environment.Environment`` with ``
 """
 
 import dataclasses
-from typing import Any, get_args
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +23,8 @@ from gymnax.environments.environment import Environment
 
 from rlx import registry
 from rlx.envs.adapt import Adapted
-from rlx.envs.family import Built, ResetMode, override, refusals
+from rlx.envs.family import Built, override, refusals
+from rlx.envs.settings import EnvSettings, ResetMode, read_settings
 from rlx.envs.sticky import Sticky
 from rlx.errors import ConfigurationError, suggest
 from rlx.types import EnvSpec, Key, PyTree, Timestep
@@ -58,49 +60,39 @@ class Env:
         return vector.advance(self, task_state, jnp.zeros(len(action), jnp.int32), action, key)
 
 
-def make_env(
-    name: str | Environment,
-    *,
-    params: PyTree | None = None,
-    max_episode_steps: int | None = None,
-    discretise: int | None = None,
-    reset_mode: ResetMode | None = None,
-    pool_size: int = 128,
-    flatten: bool = False,
-    sticky_actions: float = 0.0,
-    **options: Any,
-) -> Env:
-    """Build an environment.
+def make_env(name: str | Environment, *, params: PyTree | None = None, **settings: Any) -> Env:
+    """Build an environment; of the families only its own is imported.
 
     Args:
         name: ``"gymnax/CartPole-v1"``, ``"brax/halfcheetah"``, ``"rlx/probe-action"``; ``"gymnax/<id>"`` for
             a task registered with ``gymnax.register``; or a Gymnax environment object.
         params: the task's parameters; ``None`` takes its defaults.
-        max_episode_steps: steps after which an episode is truncated, at least 1; ``None`` takes the task's.
-        discretise: cut each dimension of continuous actions into ``n`` >= 2 evenly spaced values; a single dimension
-            gives discrete actions, more give factored ones.
-        reset_mode: ``"fresh"``, ``"pool"`` or ``"cached"``; ``None`` takes what suits the family.
-        pool_size: start states held by ``"pool"``, at least 1.
-        flatten: make a vector of each observation.
-        sticky_actions: probability, at each step, of executing the action executed before instead of the chosen one;
-            see `rlx.envs.sticky`.
-        **options: the task's constructor arguments and fields of its parameters, by name: ``backend="mjx"``
-            for Brax, ``size=20`` for DeepSea, ``gravity=12.0`` for CartPole.
+        **settings: fields of `rlx.envs.settings.EnvSettings`: ``max_episode_steps``, after which an episode is
+            truncated; ``discretise``, which makes discrete actions of a single continuous dimension and factored ones
+            of more; ``reset_mode``, ``pool_size``, ``flatten`` and ``sticky_actions``. All others are the task's own
+            options, its constructor's arguments and the fields of its parameters, by name: ``backend="mjx"`` for
+            Brax, ``size=20`` for DeepSea, ``gravity=12.0`` for CartPole.
 
     Raises:
         ConfigurationError: if a name or an option is unknown, a value is out of range, or the task cannot be
             adapted.
     """
-    _check_at_least("max_episode_steps", max_episode_steps, 1)
-    _check_at_least("discretise", discretise, 2)
-    _check_at_least("pool_size", pool_size, 1)
-    _check_reset_mode(reset_mode)
-    _check_probability("sticky_actions", sticky_actions)
+    return build_env(name, *read_settings(settings), params)
+
+
+def build_env(
+    name: str | Environment, settings: EnvSettings, options: Mapping[str, Any], params: PyTree | None = None
+) -> Env:
+    """What ``make_env`` does, from checked settings and the task's own options.
+
+    Raises:
+        ConfigurationError: see ``make_env``.
+    """
     with refusals(str(name), options):
         full_name, built = _build(name, params, options)
-        task_params, limit = _time_limit(built.params, max_episode_steps)
-        inner = Sticky(built.task, float(sticky_actions)) if sticky_actions > 0 else built.task
-        task = Adapted(inner, task_params, discretise=discretise, flatten=flatten)
+        task_params, limit = _time_limit(built.params, settings.max_episode_steps)
+        inner = Sticky(built.task, settings.sticky_actions) if settings.sticky_actions > 0 else built.task
+        task = Adapted(inner, task_params, discretise=settings.discretise, flatten=settings.flatten)
     spec = EnvSpec(
         name=full_name,
         obs_shape=task.obs_struct.shape,
@@ -110,21 +102,13 @@ def make_env(
         has_action_mask=task.has_action_mask,
         counters=task.counters,
     )
-    config = {
-        "name": full_name,
-        "max_episode_steps": limit,
-        "discretise": discretise,
-        "reset_mode": reset_mode or built.reset_mode,
-        "pool_size": pool_size,
-        "flatten": flatten,
-        "sticky_actions": float(sticky_actions),
-        **_plain_fields(params),
-        **options,
-    }
-    return Env(full_name, task, task_params, spec, reset_mode or built.reset_mode, pool_size, config)
+    reset_mode = settings.reset_mode or built.reset_mode
+    made = dataclasses.replace(settings, max_episode_steps=limit, reset_mode=reset_mode)
+    config = {"name": full_name, **dataclasses.asdict(made), **_plain_fields(params), **options}
+    return Env(full_name, task, task_params, spec, reset_mode, settings.pool_size, config)
 
 
-def _build(name: str | Environment, params: PyTree | None, options: dict[str, Any]) -> tuple[str, Built]:
+def _build(name: str | Environment, params: PyTree | None, options: Mapping[str, Any]) -> tuple[str, Built]:
     if isinstance(name, Environment):
         params = name.default_params if params is None else params
         return name.name, Built(name, override(name.name, params, options))
@@ -153,19 +137,3 @@ def _plain_fields(params: PyTree | None) -> dict[str, Any]:
         return {}
     fields = {field.name: getattr(params, field.name) for field in dataclasses.fields(params)}
     return {name: np.asarray(x).tolist() for name, x in fields.items() if name != "max_steps_in_episode"}
-
-
-def _check_at_least(name: str, value: int | None, least: int) -> None:
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
-        raise ConfigurationError(f"{name} must be a whole number of at least {least}, not {value!r}")
-
-
-def _check_reset_mode(mode: str | None) -> None:
-    modes = get_args(ResetMode)
-    if mode is not None and mode not in modes:
-        raise ConfigurationError(f"unknown reset_mode {mode!r}{suggest(mode, modes)}; modes: {', '.join(modes)}")
-
-
-def _check_probability(name: str, value: float) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
-        raise ConfigurationError(f"{name} must be a probability, from 0 to 1, not {value!r}")

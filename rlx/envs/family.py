@@ -7,18 +7,17 @@ task's constructor arguments and the fields of its parameters, by name.
 import contextlib
 import dataclasses
 import inspect
-from collections.abc import Iterable, Iterator
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import gymnax
 import jax.numpy as jnp
 import numpy as np
 from gymnax.environments.environment import Environment
 
+from rlx.envs.settings import ResetMode
 from rlx.errors import ConfigurationError, suggest
 from rlx.types import PyTree
-
-ResetMode = Literal["fresh", "pool", "cached"]
 
 
 class Built(NamedTuple):
@@ -51,7 +50,7 @@ def constructor_options(task: Any) -> set[str]:
     return {p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
 
 
-def override(name: str, params: PyTree, options: dict[str, Any]) -> PyTree:
+def override(name: str, params: PyTree, options: Mapping[str, Any]) -> PyTree:
     """Replace fields of ``params``, keeping each field's type.
 
     Raises:
@@ -65,7 +64,7 @@ def override(name: str, params: PyTree, options: dict[str, Any]) -> PyTree:
     return dataclasses.replace(params, **values) if values else params
 
 
-def build_registered(name: str, env_id: str, params: PyTree | None, options: dict[str, Any]) -> Built:
+def build_registered(name: str, env_id: str, params: PyTree | None, options: Mapping[str, Any]) -> Built:
     """Build the task that Gymnax has registered as ``env_id``; ``name`` is what rlx calls it.
 
     Raises:
@@ -84,7 +83,7 @@ def build_registered(name: str, env_id: str, params: PyTree | None, options: dic
 
 
 @contextlib.contextmanager
-def refusals(name: str, options: dict[str, Any]) -> Iterator[None]:
+def refusals(name: str, options: Mapping[str, Any]) -> Iterator[None]:
     """Turn what a task raises on account of its ``options`` into one line."""
     try:
         yield

@@ -13,8 +13,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from rlx import build, cli, verbs
-from rlx.envs.api import Env, make_env
+from rlx import verbs
+from rlx.compose import Config, compose_values
+from rlx.envs.api import Env
 from rlx.errors import ConfigurationError
 from rlx.loggers.jsonl import read_rows
 from rlx.report.runs import learning_curves, read_run
@@ -79,16 +80,24 @@ def folder_of(job: Job, parent: Path) -> Path:
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """A run of ``experiments/train.py``.
+    """A run of ``experiments/train.py``, told in values.
 
     Attributes:
         name: among the jobs of its table.
-        words: the script's arguments, without ``run_dir=``.
+        agent: a preset, as for ``agent=``.
+        env: an environment's full name.
+        agent_fields: hyperparameters that differ from the preset's.
+        env_fields: fields of ``EnvSettings`` and options of the task.
+        run_fields: those of ``RunSettings``, all but ``run_dir``.
         weight: expected cost, relative to the other jobs.
     """
 
     name: str
-    words: tuple[str, ...]
+    agent: str
+    env: str
+    agent_fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    env_fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    run_fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     weight: float = 1.0
 
     @functools.cached_property
@@ -99,19 +108,19 @@ class Training:
         return {"agent": config.agent, "env": config.env, "run": run}
 
     @functools.cached_property
-    def _config(self) -> cli.Config:
+    def _config(self) -> Config:
+        agent = {f"agent.{name}": value for name, value in self.agent_fields.items()}
+        env = {f"env.{name}": value for name, value in self.env_fields.items()}
         with self._named():
-            config = cli.compose_config(self.words)
-            if config.run["run_dir"] is not None:
+            if "run_dir" in self.run_fields:
                 raise ConfigurationError("it names a run_dir; leave that out")
-            return config
+            return compose_values({"agent": self.agent, "env": self.env, **agent, **env, **self.run_fields})
 
     @functools.cached_property
     def _built(self) -> tuple[Agent, Env]:
         config = self._config
         with self._named():
-            env = make_env(**config.env)
-            return build.make_agent(spec=env, **config.agent), env
+            return config.build()
 
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:
@@ -127,7 +136,7 @@ class Training:
 
     def run(self, folder: Path, progress: Callable[[float], None]) -> bool:
         """Train, or go on from the last checkpoint."""
-        shown = _Share(self._config.run["total_steps"], progress)
+        shown = _Share(self._config.settings.total_steps, progress)
         if (folder / "config.yaml").exists():
             trained = verbs.resume(folder, progress=shown)
         else:

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 import rlx
-from rlx import cli, registry
+from rlx import cli, compose, registry
 from rlx.runner.settings import RunSettings
 from rlx.settings import hyper, settings_of
 from rlx.types import Discrete
@@ -108,7 +108,7 @@ def test_what_a_script_takes_is_checked_and_typed():
 @pytest.fixture
 def configs(tmp_path, monkeypatch):
     """A copy of ``configs/`` to add to."""
-    monkeypatch.setattr(cli, "CONFIGS", shutil.copytree(cli.CONFIGS, tmp_path / "configs"))
+    monkeypatch.setattr(compose, "CONFIGS", shutil.copytree(compose.CONFIGS, tmp_path / "configs"))
     return tmp_path / "configs"
 
 

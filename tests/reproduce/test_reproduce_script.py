@@ -170,7 +170,8 @@ def test_bad_input_is_one_line_and_leaves_nothing(words, message, script, papers
     write_table(papers, "toy/type", "TABLE = {}")
     write_table(papers, "toy/jobs", COUNT.replace("job(step, scale.seeds) for", "1 / 0 for"))
     write_table(papers, "toy/name", COUNT.replace('f"count{step}", settings', '"one", settings'))
-    trainings = "Training(key, ('agent=dqn', f'agent.{key}=0.1')) for key in ('learning_rate', 'learning_rat')"
+    told = "'dqn', 'gymnax/CartPole-v1', {key: 0.1}"
+    trainings = f"Training(key, {told}) for key in ('learning_rate', 'learning_rat')"
     text = COUNT.replace("job(step, scale.seeds) for step in STEPS", trainings)
     write_table(papers, "toy/word", text.replace("import Chunked", "import Training, Chunked"))
     (papers.parent / "file").touch()

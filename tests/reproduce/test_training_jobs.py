@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from toy_tables import load
 
+from rlx import cli
 from rlx.errors import ConfigurationError
 from rlx.loggers.jsonl import read_rows
 from rlx.reproduce import catalogue
@@ -63,32 +64,62 @@ def test_one_killed_before_it_had_begun_begins_anew(papers, tmp_path):
 
 def test_the_folder_follows_from_every_field_but_where_it_logs(papers):
     catalogue.find(papers, "toy/cart").load()
-    words = load(papers, "toy/cart").WORDS
+    training = load(papers, "toy/cart").training
 
-    def folder(*more):
-        return folder_of(Training("dqn", (*words, *more)), papers)
+    def folder(**changes):
+        return folder_of(training(**changes), papers).name
 
-    assert folder("seed=0") == folder("agent.discount=0.99") == folder("wandb_project=other")
-    changed = {folder(word) for word in ("seed=1", "num_seeds=3", "agent.discount=0.9", "env.gravity=9.0")}
+    assert folder(run={"seed": 0}) == folder(agent={"discount": 0.99}) == folder(run={"wandb_project": "other"})
+    changed = {
+        folder(**changes)
+        for changes in (
+            {"run": {"seed": 1}},
+            {"run": {"num_seeds": 3}},
+            {"agent": {"discount": 0.9}},
+            {"env": {"gravity": 9.0}},
+        )
+    }
     assert len(changed | {folder()}) == 5
 
 
+def test_values_come_to_the_same_configuration_as_words():
+    words = ["agent=mbma_code", "agent.num_extras=3", "agent.hidden_sizes=[8]", "env=brax/reacher"]
+    words += ["env.backend=generalized", "env.sticky_actions=0.25", "total_steps=1e4", "seed=1"]
+    config = cli.compose_config(words)
+    values = Training(
+        "same",
+        agent="mbma_code",
+        env="brax/reacher",
+        agent_fields={"num_extras": 3, "hidden_sizes": (8,)},
+        env_fields={"backend": "generalized", "sticky_actions": 0.25},
+        run_fields={"total_steps": 10_000, "seed": 1},
+    ).settings
+    assert values["agent"] == config.agent
+    assert values["env"] == config.env
+    assert values["run"].items() <= config.run.items()
+    assert values["agent"]["model_updates"] == 640  # of the preset
+
+
 def test_all_trainings_are_checked_before_the_first_one_runs(tmp_path):
-    good = Training("good", ("agent=dqn", "env=gymnax/CartPole-v1"))
-    for words, message in (
-        (("agent=dqn", "env=gymnax/CartPol-v1"), "training bad: unknown environment"),
-        (("agent=dqn", "env=brax/ant"), "needs a discrete"),
-        (("agent=dqn", "env=gymnax/CartPole-v1", "run_dir=here"), "training bad: it names a run_dir; leave that out"),
+    cart = "gymnax/CartPole-v1"
+    good = Training("good", "dqn", cart)
+    for bad, message in (
+        (Training("bad", "dqn", "gymnax/CartPol-v1"), "training bad: unknown environment"),
+        (Training("bad", "dqn", "brax/ant"), "needs a discrete"),
+        (Training("bad", "dqm", cart), "training bad: unknown agent 'dqm' .did you mean 'dqn'"),
+        (Training("bad", "dqn", cart, run_fields={"total_step": 1}), "training bad: unknown key total_step "),
+        (Training("bad", "dqn", cart, env_fields={"gravty": 1}), "training bad: .* no option 'gravty'"),
+        (Training("bad", "dqn", cart, run_fields={"run_dir": "here"}), "training bad: it names a run_dir; leave that"),
     ):
         with pytest.raises(ConfigurationError, match=message):
-            perform("toy", [good, Training("bad", words)], tmp_path)
+            perform("toy", [good, bad], tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_training_that_yields_nan_fails_and_what_was_done_stays(tmp_path):
-    tiny = ("agent=ppo", "agent.num_envs=4", "agent.rollout_length=8", "agent.num_minibatches=2", "total_steps=96")
-    tiny = (*tiny, "agent.hidden_sizes=[8]", "eval_episodes=2", "tensorboard=false")
-    job = Training("nan", (*tiny, "env=rlx/probe-nan"))
+    tiny = {"num_envs": 4, "rollout_length": 8, "num_minibatches": 2, "hidden_sizes": [8]}
+    run = {"total_steps": 96, "eval_episodes": 2, "tensorboard": False}
+    job = Training("nan", "ppo", "rlx/probe-nan", agent_fields=tiny, run_fields=run)
     with pytest.raises(RunFailed, match="infinite or NaN"):
         perform("toy", [job], tmp_path)
     (folder,) = tmp_path.iterdir()

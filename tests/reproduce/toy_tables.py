@@ -68,13 +68,16 @@ CART = """
 from rlx.reproduce.jobs import Training, returns
 from rlx.reproduce.table import NOTHING_PUBLISHED, Cell, Scale, Table
 
-WORDS = ("agent=dqn", "env=gymnax/CartPole-v1", "agent.hidden_sizes=[8]", "agent.learning_starts=64",
-         "agent.batch_size=8", "agent.replay_size=256", "total_steps=400", "num_evaluations=2", "num_checkpoints=4",
-         "eval_episodes=2", "env.max_episode_steps=20", "tensorboard=false")
+AGENT = {"hidden_sizes": [8], "learning_starts": 64, "batch_size": 8, "replay_size": 256}
+RUN = {"total_steps": 400, "num_evaluations": 2, "num_checkpoints": 4, "eval_episodes": 2, "tensorboard": False}
+
+
+def training(agent={}, env={}, run={}):
+    return Training("dqn", "dqn", "gymnax/CartPole-v1", AGENT | agent, {"max_episode_steps": 20} | env, RUN | run)
 
 
 def jobs(scale):
-    return [Training("dqn", (*WORDS, f"num_seeds={scale.seeds}"))]
+    return [training(run={"num_seeds": scale.seeds})]
 
 
 def cells(scale, folders):

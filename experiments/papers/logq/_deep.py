@@ -12,13 +12,12 @@ from rlx.reproduce.jobs import returns
 PAPER = "van Seijen, Fatemi and Tavakoli, NeurIPS 2019, https://arxiv.org/abs/1906.00572"
 
 # Both methods bootstrap with the target network's own best action and have the same loss, as in the paper.
-DQN = ("agent=dqn", "agent.double=false", "agent.loss=huber", "agent.max_grad_norm=1e9")
-LOG_DQN = ("agent=logq",)
+DQN = {"double": False, "loss": "huber", "max_grad_norm": 1e9}
 
 
-def k_for(discount: float, delay: int) -> str:
-    """The word that sets LogDQN's ``k`` for rewards that come up to ``delay`` steps late."""
-    return f"agent.k={fitting_k(discount, delay):g}"
+def k_for(discount: float, delay: int) -> dict[str, int]:
+    """LogDQN's ``k``, a whole number, for rewards that come up to ``delay`` steps late."""
+    return {"k": int(fitting_k(discount, delay))}
 
 
 def late_returns(folder: Path, share: float) -> np.ndarray:

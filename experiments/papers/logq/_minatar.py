@@ -1,37 +1,35 @@
 """What the MinAtar tables share: the games, the methods and how they are trained."""
 
-from papers.logq._deep import DQN, LOG_DQN, k_for
+from typing import Any
 
-METHODS = {"DQN": DQN, "LogDQN": LOG_DQN}
+from papers.logq._deep import DQN, k_for, named
+
+from rlx.reproduce.jobs import Training
+
+METHODS = ("DQN", "LogDQN")
 # The longest delay of a reward that a floor of discount**k must resolve: a shot or a ball crosses the 10 x 10 board.
 DELAY = 20
-SHARED = (
-    "env.sticky_actions=0.25",
-    "agent.num_envs=4",
-    "agent.batch_size=32",
-    "agent.replay_size=100000",
-    "agent.learning_starts=5000",
-    "agent.target_period=250",
-    "agent.epsilon_final=0.01",
-    "agent.hidden_sizes=[]",
-    "num_evaluations=10",
-    "num_checkpoints=4",
-    "tensorboard=false",
-)
+SHARED = {
+    "num_envs": 4,
+    "batch_size": 32,
+    "replay_size": 100_000,
+    "learning_starts": 5_000,
+    "target_period": 250,
+    "epsilon_final": 0.01,
+    "hidden_sizes": [],
+}
 
 
-def words(
-    method: str, game: str, discount: float, learning_rate: float, steps: int, seeds: int, seed: int = 0
-) -> tuple[str, ...]:
-    """The words of ``experiments/train.py`` that train a method on a game."""
-    return (
-        *METHODS[method],
-        f"env=gymnax/{game}-MinAtar",
-        *SHARED,
-        f"agent.discount={discount}",
-        *([k_for(discount, DELAY)] if method == "LogDQN" else []),
-        f"agent.learning_rate={learning_rate}",
-        f"total_steps={steps}",
-        f"num_seeds={seeds}",
-        f"seed={seed}",
+def training(
+    game: str, method: str, told_by: float, *, discount: float, learning_rate: float, **run_fields: Any
+) -> Training:
+    """A method on a game; ``told_by`` is what its name tells it by from the method's others on that game."""
+    own = k_for(discount, DELAY) if method == "LogDQN" else DQN
+    return Training(
+        named(game, method, told_by),
+        agent="logq" if method == "LogDQN" else "dqn",
+        env=f"gymnax/{game}-MinAtar",
+        agent_fields={**SHARED, **own, "discount": discount, "learning_rate": learning_rate},
+        env_fields={"sticky_actions": 0.25},
+        run_fields={"num_evaluations": 10, "num_checkpoints": 4, "tensorboard": False, **run_fields},
     )

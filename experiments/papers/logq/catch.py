@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from papers.logq._deep import DQN, LOG_DQN, PAPER, folder_for, k_for, late_returns, named
+from papers.logq._deep import DQN, PAPER, folder_for, k_for, late_returns, named
 
 from rlx.report.figures import COLOURS, draw_band, new_figure, tidy
 from rlx.reproduce.jobs import Training
@@ -17,27 +17,24 @@ if TYPE_CHECKING:
 DISCOUNTS = (0.1, 0.3, 0.6, 0.9)
 # An episode has 9 steps; k leaves a margin.
 DELAY = 12
-METHODS = {
-    "DQN": DQN,
-    "LogDQN": LOG_DQN,
-    "LogDQN, beta_reg = 1": (*LOG_DQN, "agent.beta_reg=1", "agent.beta_reg_final=1"),
-    "DQN, signed square root": (*DQN, "agent.value_rescaling=true"),
+# Agent, and what sets it apart.
+METHODS: dict[str, tuple[str, dict[str, Any]]] = {
+    "DQN": ("dqn", DQN),
+    "LogDQN": ("logq", {}),
+    "LogDQN, beta_reg = 1": ("logq", {"beta_reg": 1, "beta_reg_final": 1}),
+    "DQN, signed square root": ("dqn", DQN | {"value_rescaling": True}),
 }
-SHARED = (
-    "env=gymnax/Catch-bsuite",
-    "env.columns=15",
-    "agent.num_envs=1",
-    "agent.rollout_length=4",
-    "agent.batch_size=32",
-    "agent.replay_size=10000",
-    "agent.learning_starts=1000",
-    "agent.target_period=125",
-    "agent.learning_rate=1e-3",
-    "agent.epsilon_final=0.01",
-    "agent.hidden_sizes=[64,64]",
-    "eval_episodes=64",
-    "tensorboard=false",
-)
+SHARED = {
+    "num_envs": 1,
+    "rollout_length": 4,
+    "batch_size": 32,
+    "replay_size": 10_000,
+    "learning_starts": 1_000,
+    "target_period": 125,
+    "learning_rate": 1e-3,
+    "epsilon_final": 0.01,
+    "hidden_sizes": [64, 64],
+}
 
 
 def jobs(scale: Scale) -> Sequence[Training]:
@@ -45,16 +42,18 @@ def jobs(scale: Scale) -> Sequence[Training]:
     return [
         Training(
             named(method, discount),
-            (
-                *words,
-                *SHARED,
-                f"agent.discount={discount}",
-                *([k_for(discount, DELAY)] if "agent=logq" in words else []),
-                f"total_steps={scale.options['steps']}",
-                f"num_seeds={scale.seeds}",
-            ),
+            agent=agent,
+            env="gymnax/Catch-bsuite",
+            agent_fields=SHARED | own | {"discount": discount} | (k_for(discount, DELAY) if agent == "logq" else {}),
+            env_fields={"columns": 15},
+            run_fields={
+                "total_steps": scale.options["steps"],
+                "num_seeds": scale.seeds,
+                "eval_episodes": 64,
+                "tensorboard": False,
+            },
         )
-        for method, words in METHODS.items()
+        for method, (agent, own) in METHODS.items()
         for discount in DISCOUNTS
     ]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from papers.logq._deep import PAPER, folder_for, late_returns, named
-from papers.logq._minatar import METHODS, words
+from papers.logq._deep import PAPER, folder_for, late_returns
+from papers.logq._minatar import METHODS, training
 
 from rlx.report.figures import COLOURS, draw_band, new_figure, tidy
 from rlx.reproduce.jobs import Training, returns
@@ -29,11 +29,15 @@ METRIC = "return in the last three tenths"
 
 def jobs(scale: Scale) -> Sequence[Training]:
     """A training for each game, method and discount."""
-    steps = scale.options["steps"]
     return [
-        Training(
-            named(game, method, discount),
-            words(method, game, discount, STEP_SIZES.get((game, method), OTHER_STEP_SIZE), steps, scale.seeds),
+        training(
+            game,
+            method,
+            told_by=discount,
+            discount=discount,
+            learning_rate=STEP_SIZES.get((game, method), OTHER_STEP_SIZE),
+            total_steps=scale.options["steps"],
+            num_seeds=scale.seeds,
         )
         for game in scale.options["games"]
         for method in METHODS

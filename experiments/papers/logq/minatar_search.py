@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from papers.logq._deep import PAPER, folder_for, late_returns, named
-from papers.logq._minatar import METHODS, words
+from papers.logq._deep import PAPER, folder_for, late_returns
+from papers.logq._minatar import METHODS, training
 
 from rlx.reproduce.jobs import Training
 from rlx.reproduce.table import Cell, Scale, Table
@@ -17,12 +17,18 @@ FIRST_SEED = 1000
 
 def jobs(scale: Scale) -> Sequence[Training]:
     """A training for each game, method and step size."""
-    steps, games = scale.options["steps"], scale.options["games"]
     return [
-        Training(
-            named(game, method, rate), words(method, game, DISCOUNTS[method], rate, steps, scale.seeds, FIRST_SEED)
+        training(
+            game,
+            method,
+            told_by=rate,
+            discount=DISCOUNTS[method],
+            learning_rate=rate,
+            total_steps=scale.options["steps"],
+            num_seeds=scale.seeds,
+            seed=FIRST_SEED,
         )
-        for game in games
+        for game in scale.options["games"]
         for method in METHODS
         for rate in LEARNING_RATES
     ]

@@ -1,7 +1,8 @@
 """What the masking tables share: regimes, their trainings, and the numbers that the paper asks of each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,34 +17,44 @@ HORIZON = 500_000
 STEPS_PER_UPDATE, STEPS_PER_EPISODE, RECENT = 2048, 200, 10
 SORTS = ("null", "busy", "owner")  # of invalid commands
 REMOVED = "masking removed"
-REGIMES = {
-    "masking": ("agent.regime=masking", "agent.mask_evaluation=false", "eval_episodes=10"),
-    "naive": ("agent.regime=naive", "eval_episodes=1"),
-    **{
-        f"penalty {penalty}": ("agent.regime=penalty", f"agent.invalid_penalty={penalty}", "eval_episodes=1")
-        for penalty in ("0", "-0.01", "-0.1", "-1")
-    },
+REGIMES: dict[str, dict[str, Any]] = {
+    "masking": {"regime": "masking", "mask_evaluation": False},
+    "naive": {"regime": "naive"},
+    **{f"penalty {penalty}": {"regime": "penalty", "invalid_penalty": penalty} for penalty in (0, -0.01, -0.1, -1)},
 }
 # Expected cost of a training, relative to 10x10.
 _COSTS = {"4x4": 0.4, "10x10": 1.0, "16x16": 3.0, "24x24": 3.0}
 
 
-def training(map_name: str, regime: str, scale: Scale, choices: Sequence[str] | None = None) -> Training:
-    """All seeds of a regime on a map, or of what ``choices`` make of the preset; a row is logged for every update."""
+def training(map_name: str, regime: str, scale: Scale) -> Training:
+    """All seeds of a regime on a map; a row is logged for every update."""
+    return training_of(map_name, regime, REGIMES[regime], scale)
+
+
+def training_of(
+    map_name: str, name: str, agent: Mapping[str, Any], scale: Scale, env: Mapping[str, Any] | None = None
+) -> Training:
+    """All seeds of what these fields make of the released code's preset and of the task, called ``name``."""
     steps = scale.options["steps"]
-    words = (
-        "agent=masked_ppo_paper",
-        f"env=rlx/microrts-{map_name}",
-        *(REGIMES[regime] if choices is None else choices),
-        f"total_steps={steps}",
-        f"num_evaluations={-(-steps // STEPS_PER_UPDATE)}",
-        "eval_mode=sample",
-        "seed=1",
-        f"num_seeds={scale.seeds}",
-        "num_checkpoints=5",
-        "tensorboard=false",
+    run = {
+        "total_steps": steps,
+        "num_evaluations": -(-steps // STEPS_PER_UPDATE),
+        "eval_episodes": 10 if agent["regime"] == "masking" else 1,
+        "eval_mode": "sample",
+        "seed": 1,
+        "num_seeds": scale.seeds,
+        "num_checkpoints": 5,
+        "tensorboard": False,
+    }
+    return Training(
+        f"{map_name}-{name.replace(' ', '_')}",
+        agent="masked_ppo_paper",
+        env=f"rlx/microrts-{map_name}",
+        agent_fields=agent,
+        env_fields=env or {},
+        run_fields=run,
+        weight=_COSTS[map_name],
     )
-    return Training(f"{map_name}-{regime.replace(' ', '_')}", words, _COSTS[map_name])
 
 
 def run_of(folders: Mapping[str, Path], map_name: str, regime: str) -> Run:

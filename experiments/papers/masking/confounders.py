@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from papers.masking._regimes import (
@@ -15,7 +15,7 @@ from papers.masking._regimes import (
     run_of,
     scores,
     scores_without_mask,
-    training,
+    training_of,
 )
 from papers.masking.table2 import published
 
@@ -29,13 +29,15 @@ if TYPE_CHECKING:
 RELEASED, NEUTRAL, BONUS = "released code", "no entropy term", "entropy as bonus"
 STANDARD, HIDDEN = "standard", "blocked units masked"
 # What each changes in the released code's preset with masking; all evaluate without the mask.
-VARIANTS = {
-    RELEASED: (),
-    NEUTRAL: ("agent.entropy_coefficient=0",),
-    BONUS: ("agent.entropy=exact",),
-    STANDARD: ("agent.entropy=exact", "agent.ratio=joint"),
-    HIDDEN: ("env.mask_blocked=true",),
+VARIANTS: dict[str, dict[str, Any]] = {
+    RELEASED: {},
+    NEUTRAL: {"entropy_coefficient": 0},
+    BONUS: {"entropy": "exact"},
+    STANDARD: {"entropy": "exact", "ratio": "joint"},
+    HIDDEN: {},
 }
+# And in the task.
+TASKS = {HIDDEN: {"mask_blocked": True}}
 METRICS = ("return", "solved", "early KL", "KL")
 BUSY = "invalid busy, all episodes"
 
@@ -43,9 +45,9 @@ BUSY = "invalid busy, all episodes"
 def jobs(scale: Scale) -> Sequence[Job]:
     """A training for each variant and map."""
     return [
-        training(map_name, variant, scale, (*REGIMES["masking"], *words))
+        training_of(map_name, variant, REGIMES["masking"] | agent, scale, TASKS.get(variant))
         for map_name in scale.options["maps"]
-        for variant, words in VARIANTS.items()
+        for variant, agent in VARIANTS.items()
     ]
 
 

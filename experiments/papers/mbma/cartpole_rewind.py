@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,39 +32,42 @@ def named(rollout_length: int, num_actions: int) -> str:
 
 def training(rollout_length: int, num_actions: int, scale: Scale) -> Training:
     """All seeds of an actor-critic with ``num_actions`` actions a state."""
-    extras: tuple[str, ...] = ("source=none",)
+    extras: dict[str, Any] = {"source": "none"}
     if num_actions > 1:
         # As many steps as a real action of the batch is scored from on average.
         horizon = (rollout_length + 1) // 2
-        extras = ("source=simulator", f"num_extras={num_actions - 1}", f"horizon={horizon}")
+        extras = {"source": "simulator", "num_extras": num_actions - 1, "horizon": horizon}
     # One step along the gradient for each batch: at a ratio of 1 the clipped surrogate's is the actor-critic's.
-    agent = (
-        "num_envs=1",
-        f"rollout_length={rollout_length}",
-        "num_epochs=1",
-        "num_minibatches=1",
-        f"learning_rate={STEP_SIZES[rollout_length]}",
-        "anneal=false",
-        "max_grad_norm=1e6",
-        "trace_decay=0.95",
-        "extras_start=0",
-        "extras_growth=0",
-    )
+    agent = {
+        "num_envs": 1,
+        "rollout_length": rollout_length,
+        "num_epochs": 1,
+        "num_minibatches": 1,
+        "learning_rate": STEP_SIZES[rollout_length],
+        "anneal": False,
+        "max_grad_norm": 1e6,
+        "trace_decay": 0.95,
+        "extras_start": 0,
+        "extras_growth": 0,
+    }
     interval = rollout_length * max(1, round(EVALUATED_EVERY / rollout_length))
-    words = (
-        "agent=mbma",
-        *(f"agent.{word}" for word in (*extras, *agent)),
-        "env=gymnax/CartPole-v1",
-        "env.max_episode_steps=200",
-        f"total_steps={BUDGET}",
-        f"num_evaluations={BUDGET // interval}",
-        "eval_episodes=25",
-        "eval_mode=sample",
-        f"num_seeds={scale.seeds}",
-        "num_checkpoints=5",
-        "tensorboard=false",
+    run = {
+        "total_steps": BUDGET,
+        "num_evaluations": BUDGET // interval,
+        "eval_episodes": 25,
+        "eval_mode": "sample",
+        "num_seeds": scale.seeds,
+        "num_checkpoints": 5,
+        "tensorboard": False,
+    }
+    return Training(
+        named(rollout_length, num_actions),
+        agent="mbma",
+        env="gymnax/CartPole-v1",
+        agent_fields=extras | agent,
+        env_fields={"max_episode_steps": 200},
+        run_fields=run,
     )
-    return Training(named(rollout_length, num_actions), words)
 
 
 def jobs(scale: Scale) -> Sequence[Training]:

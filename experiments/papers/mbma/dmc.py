@@ -1,7 +1,6 @@
 """Tables 3 and 4: returns in dm_control tasks of PPO, and with simulated actions or states, or actions by a critic."""
 
 import csv
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,25 +62,32 @@ def name_of(task: str, method: str, value_clip: str) -> str:
 def training(task: str, method: str, value_clip: str, scale: Scale) -> Training:
     """All seeds of a row."""
     steps = scale.options["steps"] * (6 if task in HARD_TASKS else 1)
-    settings = SETTINGS | scale.options["settings"]
-    words = (
-        "agent=mbma_code",
-        f"agent.source={METHODS[method]}",
-        *[f"agent.{name}={json.dumps(value)}" for name, value in settings.items()],
+    agent = {
+        **SETTINGS,
+        **scale.options["settings"],
+        "source": METHODS[method],
         # 40,000 of a million steps, as in the released code.
-        f"agent.extras_start={steps * 4 // 100}",
-        f"agent.clip_value_loss={json.dumps(value_clip == ON)}",
-        f"env=playground/{task}",
-        "env.action_repeat=4",
-        f"total_steps={steps}",
-        f"num_evaluations={scale.options['evaluations']}",
-        "eval_episodes=8",
-        "eval_mode=sample",
-        f"num_seeds={scale.seeds}",
-        "num_checkpoints=5",
-        "tensorboard=false",
+        "extras_start": steps * 4 // 100,
+        "clip_value_loss": value_clip == ON,
+    }
+    run = {
+        "total_steps": steps,
+        "num_evaluations": scale.options["evaluations"],
+        "eval_episodes": 8,
+        "eval_mode": "sample",
+        "num_seeds": scale.seeds,
+        "num_checkpoints": 5,
+        "tensorboard": False,
+    }
+    return Training(
+        name_of(task, method, value_clip),
+        agent="mbma_code",
+        env=f"playground/{task}",
+        agent_fields=agent,
+        env_fields={"action_repeat": 4},
+        run_fields=run,
+        weight={"PPO": 1.0, "QMA": 1.5}.get(method, 3.0),
     )
-    return Training(name_of(task, method, value_clip), words, weight={"PPO": 1.0, "QMA": 1.5}.get(method, 3.0))
 
 
 def jobs(scale: Scale) -> Sequence[Training]:

@@ -1,6 +1,5 @@
 """Returns on Pendulum with simulated actions, simulated states, actions valued by a critic, and none."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,21 +29,23 @@ def name_of(method: str, value_clip: str) -> str:
 
 def training(method: str, value_clip: str, scale: Scale) -> Training:
     """All seeds of a row."""
-    words = (
-        "agent=mbma",
-        f"agent.source={METHODS[method]}",
-        *[f"agent.{name}={json.dumps(value)}" for name, value in SETTINGS.items()],
-        f"agent.clip_value_loss={json.dumps(value_clip == ON)}",
-        f"env={TASK}",
-        f"total_steps={TOTAL_STEPS}",
-        f"num_evaluations={EVALUATIONS}",
-        "eval_episodes=32",
-        "eval_mode=sample",
-        f"num_seeds={scale.seeds}",
-        "num_checkpoints=1",
-        "tensorboard=false",
+    run = {
+        "total_steps": TOTAL_STEPS,
+        "num_evaluations": EVALUATIONS,
+        "eval_episodes": 32,
+        "eval_mode": "sample",
+        "num_seeds": scale.seeds,
+        "num_checkpoints": 1,
+        "tensorboard": False,
+    }
+    return Training(
+        name_of(method, value_clip),
+        agent="mbma",
+        env=TASK,
+        agent_fields=SETTINGS | {"source": METHODS[method], "clip_value_loss": value_clip == ON},
+        run_fields=run,
+        weight={"PPO": 1.0, "QMA": 1.5}.get(method, 3.0),
     )
-    return Training(name_of(method, value_clip), words, weight={"PPO": 1.0, "QMA": 1.5}.get(method, 3.0))
 
 
 def jobs(scale: Scale) -> Sequence[Training]:

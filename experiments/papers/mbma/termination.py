@@ -1,6 +1,5 @@
 """A task in which all that matters is when an episode ends: MBMA's model with and without terminations."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,19 +24,23 @@ def training(method: str, scale: Scale) -> Training:
     """All seeds of a method."""
     source, predict = METHODS[method]
     settings = SETTINGS | {"source": source, "predict_termination": predict, "discount": 0.99, "reward_scale": 1.0}
-    words = (
-        "agent=mbma",
-        *[f"agent.{name}={json.dumps(value)}" for name, value in settings.items()],
-        "env=brax/inverted_pendulum",
-        "env.backend=generalized",
-        f"total_steps={STEPS}",
-        f"num_evaluations={EVALUATIONS}",
-        "eval_episodes=16",
-        f"num_seeds={scale.seeds}",
-        "num_checkpoints=1",
-        "tensorboard=false",
+    run = {
+        "total_steps": STEPS,
+        "num_evaluations": EVALUATIONS,
+        "eval_episodes": 16,
+        "num_seeds": scale.seeds,
+        "num_checkpoints": 1,
+        "tensorboard": False,
+    }
+    return Training(
+        name_of(method),
+        agent="mbma",
+        env="brax/inverted_pendulum",
+        agent_fields=settings,
+        env_fields={"backend": "generalized"},
+        run_fields=run,
+        weight=1.0 if source == "none" else 3.0,
     )
-    return Training(name_of(method), words, weight=1.0 if source == "none" else 3.0)
 
 
 def name_of(method: str) -> str:
