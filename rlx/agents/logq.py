@@ -207,7 +207,7 @@ class LogDQN:
     def td_loss(
         self, params: PyTree, batch: NStepBatch, log_target: jax.Array, beta_reg: jax.Array
     ) -> tuple[jax.Array, Losses]:
-        """Loss in log space of one minibatch ``[B]``, by default Huber's of width 1 on ``T - y``, summed over channels."""
+        """Loss in log space of one minibatch ``[B]``, by default Huber's of width 1 on ``T - y``; channels add up."""
         chex.assert_rank([batch.action, log_target], [1, 2])
         outputs = self.network.apply(params, batch.obs)
         y = jnp.take_along_axis(outputs, batch.action[:, None, None], axis=1)[:, 0]

@@ -54,10 +54,7 @@ def test_the_place_of_an_equation_exists(file, name):
 
 
 def test_every_row_of_the_tables_of_equations_names_a_place():
-    tables = [
-        table
-        for page in PAGES
-        for table in re.findall(r"^\| [\w ]+ \| where \|\n\| --- \| --- \|\n((?:\|.*\n)+)", page.read_text(), re.MULTILINE)
-    ]
+    table = re.compile(r"^\| [\w ]+ \| where \|\n\| --- \| --- \|\n((?:\|.*\n)+)", re.MULTILINE)
+    tables = [rows for page in PAGES for rows in table.findall(page.read_text())]
     assert len(tables) >= 5
-    assert sum(len(table.splitlines()) for table in tables) == len(PLACES)
+    assert sum(len(rows.splitlines()) for rows in tables) == len(PLACES)
