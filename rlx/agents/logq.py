@@ -207,12 +207,12 @@ class LogDQN:
     def td_loss(
         self, params: PyTree, batch: NStepBatch, log_target: jax.Array, beta_reg: jax.Array
     ) -> tuple[jax.Array, Losses]:
-        """Loss in log space of one minibatch ``[B]``, summed over the channels."""
+        """Loss in log space of one minibatch ``[B]``, by default Huber's of width 1 on ``T - y``; channels add up."""
         chex.assert_rank([batch.action, log_target], [1, 2])
         outputs = self.network.apply(params, batch.obs)
         y = jnp.take_along_axis(outputs, batch.action[:, None, None], axis=1)[:, 0]
         log_value = jax.lax.stop_gradient(self.log_mapping.inverse(y))
-        # The two step sizes: towards U in value space by beta_reg, then towards f(.) in log space by the optimiser.
+        # T = f(Uh), Uh = q + beta_reg (U - q): towards U in value space; the optimiser then steps in log space.
         target = self.log_mapping.forward(log_mapping.average(log_value, log_target, beta_reg))
         error = target - y
         loss = td.huber(error, 1.0) if self.loss == "huber" else 0.5 * jnp.square(error)

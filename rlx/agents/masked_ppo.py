@@ -183,6 +183,7 @@ class MaskedPPO:
         )
         metrics = on_policy.metrics_of(updates)
         of_rollout = {
+            # the paper's approximate KL: mean of ln pi_old - ln pi_new in the last minibatch
             "last_approx_kl": updates["log_prob_drop"][-1],
             **invalid_actions.rates(rollout.info, rollout.action_mask, self.nvec),
         }
@@ -223,7 +224,7 @@ class MaskedPPO:
         return optimisers.separately(adam) if self.separate_clips else adam
 
     def annealing(self, clock: Clock) -> jax.Array:
-        """The share of the learning rate that is left."""
+        """The share of the learning rate that is left: the paper's ``1 - 2048 (k + 1) / 500000`` in update ``k``."""
         if not self.anneal:
             return jnp.ones(())
         steps = (clock if self.anneal_ahead else clock.before).env_steps
@@ -231,11 +232,11 @@ class MaskedPPO:
         return 1.0 - jnp.minimum(steps.astype(jnp.float32) / horizon, 1.0)
 
     def acting_mask(self, step: Timestep | Transition) -> jax.Array | None:
-        """The mask of the policy that acts in training."""
+        """The mask of the policy that acts in training, ``m`` but for ``regime=penalty``."""
         return None if self.regime == "penalty" else step.action_mask
 
     def learning_mask(self, step: Timestep | Transition) -> jax.Array | None:
-        """The mask of the policy whose probabilities are learned from."""
+        """The mask of the policy whose probabilities are learned from, ``m`` for ``regime=masking`` only."""
         return step.action_mask if self.regime == "masking" else None
 
     def policy_of(self, logits: jax.Array, mask: jax.Array | None) -> FactoredCategorical:
@@ -254,6 +255,7 @@ class MaskedPPO:
         if self.advantages == "minibatch":
             return batch
         advantage = batch.advantage
+        # By the sample deviation, as the released code.
         standardised = (advantage - advantage.mean()) / (advantage.std(ddof=1) + 1e-10)
         return dataclasses.replace(batch, advantage=standardised)
 
@@ -272,7 +274,7 @@ class MaskedPPO:
         return obs, value, jnp.where(acted_on, jnp.roll(value, -1, axis=0), next_value)
 
     def penalised_reward(self, rollout: Transition) -> jax.Array:
-        """What is learned from.
+        """The reward that is learned from: ``r``, or ``r + r_inv (n_null + n_busy + n_owner)``.
 
         Raises:
             ConfigurationError: if there should be a penalty, but the task counts no invalid actions.
@@ -296,10 +298,12 @@ class MaskedPPO:
 
         log_prob = policy.component_log_prob(batch.action)
         log_ratio = log_prob - batch.log_prob
+        # of the product over components d, or of each d
         ratios = log_ratio.sum(-1, keepdims=True) if self.ratio == "joint" else log_ratio
         surrogate = jax.vmap(on_policy.surrogates, (1, None, None))(ratios, advantage, self.clip_epsilon).mean(1).mean()
         value_loss = on_policy.mean_value_loss(value, batch, self.clip_epsilon if self.clip_value_loss else None)
         entropy = self.entropy_of(policy, log_prob)
+        # a bonus, but a cost in the released code
         sign = -1.0 if self.entropy == "exact" else 1.0
         loss = surrogate + self.value_coefficient * value_loss + sign * self.entropy_coefficient * entropy
         metrics = {
@@ -312,7 +316,7 @@ class MaskedPPO:
         return loss, metrics | on_policy.ratio_metrics(ratios, self.clip_epsilon)
 
     def entropy_of(self, policy: FactoredCategorical, log_prob: jax.Array) -> jax.Array:
-        """Mean entropy of a minibatch: like the ratio of all components together, or of one in the mean."""
+        """Mean of ``H``, or of ``-p ln p`` of the choices taken: as the ratio, of all components together or of one."""
         each = policy.component_entropy() if self.entropy == "exact" else -jnp.exp(log_prob) * log_prob
         return (each.sum(-1) if self.ratio == "joint" else each).mean()
 

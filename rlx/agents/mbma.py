@@ -354,7 +354,7 @@ class MBMA:
             extra_losses = jax.vmap(on_policy.surrogates, (1, 1, None), 1)(
                 log_prob - extras.log_prob, extras.advantage, self.clip_epsilon
             )
-            # Every sample has weight 1 / (N + 1), the real one included.
+            # 1 / (N + 1) sum_n l_n in each state, the real sample included.
             losses = (losses + (weights * extra_losses).sum(-1)) / (1.0 + weights.sum())
         surrogate = losses.mean()
         value_loss = on_policy.mean_value_loss(value, batch, self.clip_epsilon if self.clip_value_loss else None)

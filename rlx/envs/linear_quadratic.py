@@ -131,7 +131,7 @@ class Solution:
 
     @property
     def curvature(self) -> float:
-        """``P`` of the value."""
+        """``P = (q + rho K^2) / (1 - discount L^2)`` of the value."""
         cost = self.params.state_cost + self.params.action_cost * self.gain**2
         return cost / (1 - self.discount * self.closed_loop**2)
 
@@ -171,7 +171,7 @@ class Solution:
         return -(self.curvature * state**2 + self.offset)
 
     def advantage(self, state: np.ndarray, draw: np.ndarray) -> np.ndarray:
-        """Of the action ``gain s + deviation draw``, elementwise."""
+        """``-2 E deviation s e - F deviation^2 (e^2 - 1)`` of the action ``K s + deviation e``, elementwise."""
         linear = -2 * self.slope * self.deviation * state * draw
         return linear - self.action_curvature * self.deviation**2 * (draw**2 - 1)
 

@@ -196,7 +196,7 @@ class CriticSource(NamedTuple):
         return Learner(params, self.optimiser.init(params))
 
     def fit(self, state: Learner, rollout: Transition, batch: Batch, key: Key, clock: Clock) -> tuple[Learner, Losses]:
-        """Descend the squared error of the actions taken."""
+        """Descend ``(Q_j(s, a) - G)^2`` of the actions taken, ``G`` the lambda-return, over both Q-functions ``j``."""
 
         def loss(params: PyTree, batch: Batch) -> tuple[jax.Array, Losses]:
             errors = self.q_values(params, batch.obs, batch.action) - batch.value_target

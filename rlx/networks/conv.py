@@ -65,4 +65,5 @@ def largest(x: jax.Array, size: int) -> jax.Array:
 
 
 def _linear(x: jax.Array, size: int) -> jax.Array:
+    """A dense layer that begins with ``W, b ~ U(-1 / sqrt(fan_in), 1 / sqrt(fan_in))``, PyTorch's default."""
     return dense(size, fan_in_uniform(), symmetric_uniform(1.0 / math.sqrt(x.shape[-1])))(x)

@@ -71,9 +71,9 @@ class DynamicsModel:
         return Prediction(outputs["transition"].reshape(obs.shape), reward, goes_on, mask)
 
     def loss(self, params: PyTree, batch: Transition) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Squared errors of observation and reward, and cross-entropies of the rest, of transitions ``[B]``.
+        """Squared errors of the next observation itself and of the reward, and cross-entropies of the rest.
 
-        Time limits are no terminations, and ``next_obs`` is that before a reset.
+        Of transitions ``[B]``. Time limits are no terminations, and ``next_obs`` is that before a reset.
         """
         chex.assert_rank(batch.reward, 1)
         outputs = self._outputs(params, batch.obs, batch.action)

@@ -37,7 +37,7 @@ class Categorical:
 
     @property
     def log_probs(self) -> jax.Array:
-        """Log-probabilities float [..., A] of all actions; 0 where none is valid."""
+        """``ln pi'`` with ``pi' = softmax(inv(l))``, float [..., A], of all actions; 0 where none is valid."""
         log_probs = jax.nn.log_softmax(self._masked_logits())
         # Not left to rounding, which gives 0 or -log(A) by the size of the constant that masks and by the precision.
         return log_probs if self.mask is None else jnp.where(self.mask.any(-1, keepdims=True), log_probs, 0.0)
@@ -84,6 +84,7 @@ class Categorical:
     def _masked_logits(self) -> jax.Array:
         if self.mask is None:
             return self.logits
+        # inv(l)_i = l_i if m_i else M (Huang and Ontañón 2022), M the least float there is
         return jnp.where(self.mask, self.logits, jnp.finfo(self.logits.dtype).min)
 
 

@@ -71,7 +71,8 @@ def parts(components: Components, num_steps: Count) -> tuple[jax.Array, jax.Arra
         num_steps: ``T``, at least 1.
 
     Returns:
-        Two floats ``[...]``: ``V(N, T) = (M_T + P_T / N) / T``. More actions lower the second only.
+        ``M_T = m + 2 sum_t (T - t) / T alpha_e(t)`` and ``P_T = e + 2 sum_t (T - t) / T alpha(t)``, floats ``[...]``.
+        More actions lower the second only.
     """
     weights = jnp.maximum(num_steps - components.lags, 0) / num_steps
     marginalised = components.state_variance + 2 * _weigh(weights, components.state_covariance)  # Eq. 4
@@ -80,7 +81,7 @@ def parts(components: Components, num_steps: Count) -> tuple[jax.Array, jax.Arra
 
 
 def variance(components: Components, num_actions: Count, num_steps: Count) -> jax.Array:
-    """``V(N, T)``, the variance of the gradient from ``T`` states with ``N`` actions each (Lemma 3.1).
+    """``V(N, T) = (M_T + P_T / N) / T``: the variance with ``N`` actions in each of ``T`` states (Lemma 3.1).
 
     Returns:
         float [...].
@@ -93,7 +94,7 @@ def action_change(components: Components, num_actions: Count, num_steps: Count) 
     """``Delta_N = V(N + 1, T) - V(N, T)``: what one more action in every state changes (Lemma 3.2).
 
     Returns:
-        float [...], negative where it lowers the variance.
+        ``-P_T / (T (N^2 + N))``, float [...], negative where it lowers the variance.
     """
     _, policy_dependent = parts(components, num_steps)
     return -policy_dependent / (num_steps * (num_actions**2 + num_actions))
@@ -113,10 +114,11 @@ def step_change(
             ``T`` steps. Static.
 
     Returns:
-        float [...], negative where it lowers the variance.
+        ``-delta / (T + delta T) {C(0) + 2 sum_t w_t C(t)}``, float [...], negative where it lowers the variance.
     """
     lags, longer = components.lags, (1 + delta) * num_steps
-    covariance = components.state_covariance + components.action_covariance / num_actions  # C(t)
+    # C(t) = alpha_e(t) + alpha(t) / N
+    covariance = components.state_covariance + components.action_covariance / num_actions
     covariances = _weigh(_lengthening_weights(lags, num_steps, longer), covariance)
     bracket = components.state_variance + components.action_variance / num_actions + 2 * covariances
     if exact_tail:
@@ -154,7 +156,8 @@ def theorem_sides(components: Components, num_steps: Count) -> tuple[jax.Array, 
     """Both sides of the condition for a second action at the price of a second trajectory (Theorem 3.3).
 
     Returns:
-        Two floats ``[...]``: two actions in ``T`` states beat one in ``2 T`` where the first is at least the second.
+        ``sum_t t / T C(t)`` and ``m + 2 sum_t (T - t) / T alpha_e(t)``, floats ``[...]``: two actions in ``T`` states
+        beat one in ``2 T`` where the first is at least the second.
     """
     lags = components.lags
     covariance = components.state_covariance + components.action_covariance
@@ -168,13 +171,13 @@ def theorem_sides(components: Components, num_steps: Count) -> tuple[jax.Array, 
 def bandit_bound(num_actions: Count, delta: Scalar) -> Scalar:
     """What ``m / e`` may be at most for one more action to pay where states are independent (Corollary 3.4).
 
-    Negative, hence out of reach, once ``delta * num_actions`` exceeds 1.
+    ``(1 - delta N) / (delta (N^2 + N))``: negative, hence out of reach, once ``delta * num_actions`` exceeds 1.
     """
     return (1 - delta * num_actions) / (delta * (num_actions**2 + num_actions))
 
 
 def split_variances(one_action: jax.Array, two_actions: jax.Array, num_steps: Count) -> tuple[jax.Array, jax.Array]:
-    """``M_T`` and ``P_T`` from measured variances: Lemma 3.1 at ``N = 1`` and ``N = 2`` solved for its two parts.
+    """``M_T = T (2 V_2 - V_1)`` and ``P_T = 2 T (V_1 - V_2)``: Lemma 3.1 at ``N = 1`` and ``N = 2`` solved for both.
 
     The paper measures the parts, without saying how (Table 1, App. C.2); this is our reading.
 

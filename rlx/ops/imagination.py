@@ -34,7 +34,10 @@ Dynamics = Callable[[Situation, jax.Array, Key], tuple[Situation, jax.Array, jax
 
 
 def follow(policy: Callable[..., Any], dynamics: Dynamics, start: Situation, key: Key, num_steps: int) -> Path:
-    """Act ``num_steps`` times by ``policy(obs, action_mask)``, a distribution, in ``dynamics``."""
+    """Act ``num_steps`` times by ``policy(obs, action_mask)``, a distribution, in ``dynamics``.
+
+    ``z_(i+1) = f(z_i, a_i)`` with ``a_i ~ pi(.|z_i)``, from real ``z_0`` on (Nauman and Cygan 2023, section 5.1).
+    """
 
     def step(situation: Situation, key: Key) -> tuple[Situation, Path]:
         act_key, step_key = jax.random.split(key)

@@ -41,7 +41,7 @@ class LogMapping:
 
     @property
     def log_floor(self) -> jax.Array:
-        """``ln(discount**k)``."""
+        """``ln(g^k)``, the least value, with ``g`` the discount."""
         return self.k * jnp.log(self.discount)
 
     @property
@@ -55,15 +55,15 @@ class LogMapping:
         return combine(safe_log(value), self.log_floor)
 
     def forward(self, log_value: jax.Array) -> jax.Array:
-        """``f``: what is learned for a ``log_value``, ``y = c ln(...) + d``."""
+        """``f(x) = c ln(x + g^k) + d`` with ``d = -c ln(q_init + g^k)``: what is learned for a ``log_value``."""
         return self.c * (log_value - self.log_initial)
 
     def inverse(self, y: jax.Array) -> jax.Array:
-        """The ``log_value`` that ``y`` stands for."""
+        """The ``log_value`` that ``y`` stands for: the logarithm of ``exp((y - d) / c)``."""
         return y / self.c + self.log_initial
 
     def value(self, y: jax.Array) -> jax.Array:
-        """``f^-1``: the value that ``y`` stands for, as far as its dtype can hold it."""
+        """``f^-1(y) = exp((y - d) / c) - g^k``: the value that ``y`` stands for, as far as its dtype can hold it."""
         value = jnp.exp(self.inverse(y))
         return value - jnp.exp(self.log_floor) if self.kind == "offset" else value
 
@@ -90,14 +90,16 @@ class LogMapping:
             # With x = q + floor: U + floor = reward + discount x' + (1 - discount) floor, a sum without subtraction.
             rest = jnp.logaddexp(jnp.log(discount) + next_log_value, jnp.log1p(-discount) + self.log_floor)
             target = jnp.logaddexp(safe_log(reward), jnp.where(terminated, self.log_floor, rest))
+            # U = min(r + g q(s', a*), M), with M the largest value
             return jnp.minimum(target, jnp.logaddexp(safe_log(max_value), self.log_floor))
+        # U = max(g^k, r + g min(q(s', a*), M)), with M = 1 / (1 - g) in the paper
         bootstrap = jnp.log(discount) + jnp.minimum(next_log_value, safe_log(max_value))
         target = jnp.logaddexp(safe_log(reward), jnp.where(terminated, -jnp.inf, bootstrap))
         return jnp.maximum(target, self.log_floor if log_floor is None else log_floor)
 
 
 def average(log_value: jax.Array, log_target: jax.Array, step_size: Scalar) -> jax.Array:
-    """``ln((1 - step_size) q + step_size U)``: the step in value space, which keeps averages unbiased.
+    """``ln Uh``, ``Uh = q + beta_reg (U - q)``: the step in value space, which keeps averages unbiased.
 
     Args:
         log_value: current ``ln q``.
@@ -108,7 +110,7 @@ def average(log_value: jax.Array, log_target: jax.Array, step_size: Scalar) -> j
 
 
 def combined_q(log_positive: jax.Array, log_negative: jax.Array, axis: int = -1) -> jax.Array:
-    """``q+ - q-`` of one state, up to a positive factor: orders actions, and never underflows as a whole.
+    """``Q = q+ - q-`` of one state, up to a positive factor: orders actions, and never underflows as a whole.
 
     Args:
         log_positive: ``log_value`` of the positive channel, float ``[..., A]``.
@@ -120,7 +122,7 @@ def combined_q(log_positive: jax.Array, log_negative: jax.Array, axis: int = -1)
 
 
 def split_reward(reward: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The rewards of the positive and the negative channel, both at least 0."""
+    """``r+ = max(r, 0)`` and ``r- = max(-r, 0)``: the rewards of the positive and the negative channel."""
     return jnp.maximum(reward, 0.0), jnp.maximum(-reward, 0.0)
 
 

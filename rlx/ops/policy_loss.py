@@ -6,7 +6,9 @@ import jax.numpy as jnp
 
 
 def clipped_surrogate(log_ratio: jax.Array, advantage: jax.Array, clip_epsilon: float | jax.Array) -> jax.Array:
-    """The clipped policy objective, negated to be minimised (Schulman et al. 2017, eq. 7).
+    """``max(-A rho, -A clip(rho, 1 - epsilon, 1 + epsilon))``, to be minimised (Schulman et al. 2017, eq. 7).
+
+    ``rho`` is the probability ratio, ``A`` the advantage.
 
     Args:
         log_ratio: scalar, log-probability of the action under the new policy less that under the old one.
