@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from rlx.agents import fields
 from rlx.learning.off_policy import Losses, learn_when_warm
 from rlx.networks.heads import QNetwork
 from rlx.ops import optimisers, polyak, td, value_rescaling
@@ -44,21 +45,19 @@ class DQN:
     accepts: ClassVar[tuple[type, ...]] = (Discrete,)
 
     spec: EnvSpec = struct.field(pytree_node=False)
-    num_envs: int = hyper(4, "parallel environments of one member", within="[1, inf)", static=True)
-    rollout_length: int = hyper(1, "steps of each environment in one learning event", within="[1, inf)", static=True)
-    num_updates: int = hyper(1, "gradient updates in one learning event", within="[1, inf)", static=True)
-    batch_size: int = hyper(64, "transitions in a minibatch", within="[1, inf)", static=True)
-    replay_size: int = hyper(100_000, "transitions the replay holds", within="[1, inf)", static=True)
-    learning_starts: int = hyper(1_000, "environment steps before the first update", within="[0, inf)", static=True)
-    target_period: int = hyper(
-        100, "learning events between copies to the target network", within="[1, inf)", static=True
-    )
+    num_envs: int = fields.num_envs(4)
+    rollout_length: int = fields.rollout_length(1)
+    num_updates: int = fields.num_updates(1)
+    batch_size: int = fields.batch_size(64)
+    replay_size: int = fields.replay_size(100000)
+    learning_starts: int = fields.learning_starts(1000)
+    target_period: int = fields.target_period(100)
     optimiser: str = hyper(
         "adam", "rmsprop is that of Mnih et al. (learning_rate 2.5e-4)", choices=("adam", "rmsprop"), static=True
     )
-    learning_rate: float = hyper(1e-3, "the optimiser's step size", within="(0, inf)")
-    discount: float = hyper(0.99, "discount of one step", within="[0, 1]")
-    n_step: int = hyper(1, "steps of reward before the bootstrap", within="[1, inf)", static=True)
+    learning_rate: float = fields.learning_rate(0.001)
+    discount: float = fields.discount(0.99)
+    n_step: int = fields.n_step(1)
     double: bool = hyper(True, "choose the bootstrap action by the online network", static=True)
     dueling: bool = hyper(False, "split the head into value and advantages", static=True)
     loss: str = hyper(
@@ -68,12 +67,12 @@ class DQN:
         static=True,
     )
     value_rescaling: bool = hyper(False, "learn signed square roots of values (Pohlen et al. 2018)", static=True)
-    max_grad_norm: float = hyper(10.0, "largest global norm of a gradient", within="(0, inf)")
-    epsilon_initial: float = hyper(1.0, "probability of a random action at the start", within="[0, 1]")
-    epsilon_final: float = hyper(0.05, "probability of a random action after exploration", within="[0, 1]")
-    exploration_fraction: float = hyper(0.25, "share of total_steps over which epsilon falls", within="(0, 1]")
-    hidden_sizes: tuple[int, ...] = hyper((128, 128), "hidden units of the Q-network", within="[1, inf)", static=True)
-    activation: str = hyper("relu", "activation of the hidden layers", choices=("tanh", "relu", "swish"), static=True)
+    max_grad_norm: float = fields.max_grad_norm(10.0)
+    epsilon_initial: float = fields.epsilon_initial(1.0)
+    epsilon_final: float = fields.epsilon_final(0.05)
+    exploration_fraction: float = fields.exploration_fraction(0.25)
+    hidden_sizes: tuple[int, ...] = fields.hidden_sizes((128, 128))
+    activation: str = fields.activation("relu")
 
     @property
     def needs(self) -> Needs:

@@ -54,7 +54,6 @@ learning_starts = _count("environment steps before the first update", "[0, inf)"
 target_period = _count("learning events between copies to the target network")
 
 # Gradient descent.
-optimiser = _choice("rmsprop is the one of the paper", "adam", "rmsprop")
 learning_rate = _number("the optimiser's step size", "(0, inf)")
 anneal = _switch("lower the learning rate linearly to 0 over total_steps")
 adam_epsilon = _number("added to the root in Adam's denominator", "(0, inf)")

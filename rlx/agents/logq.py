@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from rlx.agents import fields
 from rlx.learning.off_policy import Losses, learn_when_warm
 from rlx.networks.heads import SignedQNetwork
 from rlx.ops import log_mapping, optimisers, polyak, td
@@ -48,15 +49,13 @@ class LogDQN:
     accepts: ClassVar[tuple[type, ...]] = (Discrete,)
 
     spec: EnvSpec = struct.field(pytree_node=False)
-    num_envs: int = hyper(4, "parallel environments of one member", within="[1, inf)", static=True)
-    rollout_length: int = hyper(1, "steps of each environment in one learning event", within="[1, inf)", static=True)
-    num_updates: int = hyper(1, "gradient updates in one learning event", within="[1, inf)", static=True)
-    batch_size: int = hyper(64, "transitions in a minibatch", within="[1, inf)", static=True)
-    replay_size: int = hyper(100_000, "transitions the replay holds", within="[1, inf)", static=True)
-    learning_starts: int = hyper(1_000, "environment steps before the first update", within="[0, inf)", static=True)
-    target_period: int = hyper(
-        100, "learning events between copies to the target network", within="[1, inf)", static=True
-    )
+    num_envs: int = fields.num_envs(4)
+    rollout_length: int = fields.rollout_length(1)
+    num_updates: int = fields.num_updates(1)
+    batch_size: int = fields.batch_size(64)
+    replay_size: int = fields.replay_size(100000)
+    learning_starts: int = fields.learning_starts(1000)
+    target_period: int = fields.target_period(100)
     optimiser: str = hyper(
         "adam", "rmsprop is the paper's (learning_rate 2.5e-3)", choices=("adam", "rmsprop"), static=True
     )
@@ -78,17 +77,17 @@ class LogDQN:
         static=True,
     )
     loss: str = hyper("huber", "of the error in log space", choices=("huber", "squared"), static=True)
-    n_step: int = hyper(1, "steps of reward before the bootstrap", within="[1, inf)", static=True)
+    n_step: int = fields.n_step(1)
     released_n_step: bool = hyper(
         False, "for n > 1 split the sum of rewards by its sign, with the floor discount**(n k)", static=True
     )
-    truncation_is_terminal: bool = hyper(False, "do not bootstrap at time limits, as the released code", static=True)
-    epsilon_initial: float = hyper(1.0, "probability of a random action at the start", within="[0, 1]")
-    epsilon_final: float = hyper(0.05, "probability of a random action after exploration", within="[0, 1]")
-    exploration_fraction: float = hyper(0.25, "share of total_steps over which epsilon falls", within="(0, 1]")
+    truncation_is_terminal: bool = fields.truncation_is_terminal(False)
+    epsilon_initial: float = fields.epsilon_initial(1.0)
+    epsilon_final: float = fields.epsilon_final(0.05)
+    exploration_fraction: float = fields.exploration_fraction(0.25)
     zero_negative: bool = hyper(True, "start the negative head's weights at zero", static=True)
-    hidden_sizes: tuple[int, ...] = hyper((128, 128), "hidden units of the network", within="[1, inf)", static=True)
-    activation: str = hyper("relu", "activation of the hidden layers", choices=("tanh", "relu", "swish"), static=True)
+    hidden_sizes: tuple[int, ...] = fields.hidden_sizes((128, 128))
+    activation: str = fields.activation("relu")
 
     @property
     def needs(self) -> Needs:

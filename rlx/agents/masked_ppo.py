@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax import struct
 
+from rlx.agents import fields
 from rlx.errors import ConfigurationError
 from rlx.learning import on_policy
 from rlx.learning.on_policy import Batch, Losses
@@ -79,29 +80,29 @@ class MaskedPPO:
         0.0, "regime=penalty: added to the reward for each counter of an invalid action", within="(-inf, 0]"
     )
     mask_evaluation: bool = hyper(True, "evaluate with masks; false: 'masking removed'", static=True)
-    num_envs: int = hyper(64, "parallel environments of one member", within="[1, inf)", static=True)
-    rollout_length: int = hyper(64, "steps of each environment in one learning event", within="[1, inf)", static=True)
-    num_epochs: int = hyper(4, "passes over the batch", within="[1, inf)", static=True)
-    num_minibatches: int = hyper(16, "minibatches a pass", within="[1, inf)", static=True)
-    learning_rate: float = hyper(1e-3, "Adam's step size", within="(0, inf)")
+    num_envs: int = fields.num_envs(64)
+    rollout_length: int = fields.rollout_length(64)
+    num_epochs: int = fields.num_epochs(4)
+    num_minibatches: int = fields.num_minibatches(16)
+    learning_rate: float = fields.learning_rate(0.001)
     anneal: bool = hyper(True, "lower the learning rate linearly to 0", static=True)
     anneal_steps: int = hyper(
         0, "environment steps over which it is lowered; 0: total_steps", within="[0, inf)", static=True
     )
     anneal_ahead: bool = hyper(False, "lower it by the steps after the rollout, not before", static=True)
-    adam_epsilon: float = hyper(1e-5, "added to the root in Adam's denominator", within="(0, inf)")
-    discount: float = hyper(0.99, "discount of one step", within="[0, 1]")
-    trace_decay: float = hyper(0.95, "lambda of the generalised advantages", within="[0, 1]")
-    truncation_is_terminal: bool = hyper(False, "do not bootstrap at time limits, as the released code", static=True)
-    clip_epsilon: float = hyper(0.2, "clip range of the probability ratio", within="(0, inf)")
+    adam_epsilon: float = fields.adam_epsilon(1e-05)
+    discount: float = fields.discount(0.99)
+    trace_decay: float = fields.trace_decay(0.95)
+    truncation_is_terminal: bool = fields.truncation_is_terminal(False)
+    clip_epsilon: float = fields.clip_epsilon(0.2)
     ratio: str = hyper(
         "joint",
         "the ratio that is clipped: of all components together or of each",
         choices=("joint", "component"),
         static=True,
     )
-    clip_value_loss: bool = hyper(False, "clip the change of the value as that of the policy", static=True)
-    value_coefficient: float = hyper(0.5, "weight of the value loss", within="[0, inf)")
+    clip_value_loss: bool = fields.clip_value_loss(False)
+    value_coefficient: float = fields.value_coefficient(0.5)
     entropy_coefficient: float = hyper(0.01, "weight of the entropy term", within="[0, inf)")
     entropy: str = hyper(
         "exact",
@@ -109,10 +110,15 @@ class MaskedPPO:
         choices=("exact", "taken"),
         static=True,
     )
-    max_grad_norm: float = hyper(0.5, "largest global norm of a gradient", within="(0, inf)")
+    max_grad_norm: float = fields.max_grad_norm(0.5)
     separate_clips: bool = hyper(False, "clip the gradients of actor and critic each by their own norm", static=True)
-    advantages: str = hyper("minibatch", "where they are standardised", choices=("minibatch", "batch"), static=True)
-    normalise_observations: bool = hyper(True, "standardise observations by their running statistics", static=True)
+    advantages: str = hyper(
+        "minibatch",
+        "where advantages are standardised: over each minibatch, or over the whole batch",
+        choices=("minibatch", "batch"),
+        static=True,
+    )
+    normalise_observations: bool = fields.normalise_observations(True)
     step_statistics: bool = hyper(
         False, "take each observation into the statistics before acting on it, as the released code", static=True
     )
@@ -122,7 +128,7 @@ class MaskedPPO:
     hidden_sizes: tuple[int, ...] = hyper(
         (64, 64), "hidden units where the observation is no map of the paper's", within="[1, inf)", static=True
     )
-    activation: str = hyper("tanh", "of those hidden layers", choices=("tanh", "relu", "swish"), static=True)
+    activation: str = hyper("tanh", "activation of those hidden layers", choices=("tanh", "relu", "swish"), static=True)
 
     @property
     def needs(self) -> Needs:

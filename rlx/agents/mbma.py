@@ -25,6 +25,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax.flatten_util import ravel_pytree
 
+from rlx.agents import fields
 from rlx.errors import ConfigurationError
 from rlx.learning import on_policy
 from rlx.learning.extra_samples import ActorCritic, Extras, Imagination, Source
@@ -77,7 +78,7 @@ class MBMA:
     simulator: Simulator | None = environment_step()
     source: str = hyper(
         "model",
-        "of the extra samples",
+        "where extra samples come from",
         choices=("none", "model", "states", "critic", "simulator"),
         static=True,
     )
@@ -92,38 +93,48 @@ class MBMA:
     extras_growth: float = hyper(
         0.15, "share of all updates in which numbers and lengths grow from 1 and 2; 0: none", within="[0, 1]"
     )
-    num_envs: int = hyper(64, "parallel environments of one member", within="[1, inf)", static=True)
-    rollout_length: int = hyper(64, "steps of each environment in one learning event", within="[1, inf)", static=True)
-    num_epochs: int = hyper(4, "passes over the batch", within="[1, inf)", static=True)
-    num_minibatches: int = hyper(16, "minibatches a pass", within="[1, inf)", static=True)
-    learning_rate: float = hyper(1e-3, "Adam's step size", within="(0, inf)")
-    anneal: bool = hyper(True, "lower the learning rate linearly to 0 over total_steps", static=True)
-    discount: float = hyper(0.99, "discount of one step", within="[0, 1]")
+    num_envs: int = fields.num_envs(64)
+    rollout_length: int = fields.rollout_length(64)
+    num_epochs: int = fields.num_epochs(4)
+    num_minibatches: int = fields.num_minibatches(16)
+    learning_rate: float = fields.learning_rate(0.001)
+    anneal: bool = fields.anneal(True)
+    discount: float = fields.discount(0.99)
     trace_decay: float = hyper(0.95, "lambda of real and imagined advantages", within="[0, 1]")
-    truncation_is_terminal: bool = hyper(False, "do not bootstrap at time limits, as the released code", static=True)
-    clip_epsilon: float = hyper(0.2, "clip range of the probability ratio", within="(0, inf)")
-    clip_value_loss: bool = hyper(False, "clip the change of the value as that of the policy", static=True)
-    value_coefficient: float = hyper(0.5, "weight of the value loss", within="[0, inf)")
-    entropy_coefficient: float = hyper(0.0, "weight of the entropy bonus", within="[0, inf)")
-    max_grad_norm: float = hyper(0.5, "largest global norm of a gradient", within="(0, inf)")
+    truncation_is_terminal: bool = fields.truncation_is_terminal(False)
+    clip_epsilon: float = fields.clip_epsilon(0.2)
+    clip_value_loss: bool = fields.clip_value_loss(False)
+    value_coefficient: float = fields.value_coefficient(0.5)
+    entropy_coefficient: float = fields.entropy_coefficient(0.0)
+    max_grad_norm: float = fields.max_grad_norm(0.5)
     reward_scale: float = hyper(1.0, "rewards are learned from times this", within="(0, inf)")
     normalise_observations: bool = hyper(
         False, "standardise the observations of actor and critic by their running statistics", static=True
     )
     hidden_sizes: tuple[int, ...] = hyper((64, 64), "hidden units of the actor", within="[1, inf)", static=True)
-    critic_hidden_sizes: tuple[int, ...] = hyper((64, 64), "hidden units of the critic", within="[1, inf)", static=True)
+    critic_hidden_sizes: tuple[int, ...] = fields.critic_hidden_sizes((64, 64))
     activation: str = hyper(
-        "tanh", "of their hidden layers", choices=("tanh", "relu", "swish", "leaky_relu"), static=True
+        "tanh",
+        "activation of the hidden layers of actor and critic",
+        choices=("tanh", "relu", "swish", "leaky_relu"),
+        static=True,
     )
     squash_mean: bool = hyper(False, "keep the mean of continuous actions in (-1, 1) by a tanh", static=True)
     model_hidden_sizes: tuple[int, ...] = hyper(
         (128, 128), "hidden units of the model's networks, and of the Q-functions", within="[1, inf)", static=True
     )
     model_learning_rate: float = hyper(3e-4, "step size of the model's Adam", within="(0, inf)")
-    model_adam_epsilon: float = hyper(1e-8, "added to the root in its denominator", within="(0, inf)")
+    model_adam_epsilon: float = hyper(
+        1e-8, "added to the root in the denominator of the model's Adam", within="(0, inf)"
+    )
     model_updates: int = hyper(320, "gradient updates of the model in a learning event", within="[1, inf)", static=True)
-    first_fit: int = hyper(8, "times as many in the first", within="[1, inf)", static=True)
-    model_batch_size: int = hyper(128, "transitions in each", within="[1, inf)", static=True)
+    first_fit: int = hyper(
+        8,
+        "times as many updates of the model in the first event that has extra samples",
+        within="[1, inf)",
+        static=True,
+    )
+    model_batch_size: int = hyper(128, "transitions in a minibatch of the model", within="[1, inf)", static=True)
     replay_size: int = hyper(200_000, "transitions the model's replay holds", within="[1, inf)", static=True)
     predict_termination: bool = hyper(False, "let the model learn where episodes end", static=True)
     diagnosis_lags: int = hyper(
@@ -132,7 +143,11 @@ class MBMA:
         within="[0, inf)",
         static=True,
     )
-    diagnosis_price: float = hyper(0.1, "of an action in every state, in lengths of the rollout", within="[0, inf)")
+    diagnosis_price: float = hyper(
+        0.1,
+        "price of one more action in every state, in lengths of the rollout, that the diagnosis assumes",
+        within="[0, inf)",
+    )
 
     @property
     def needs(self) -> Needs:

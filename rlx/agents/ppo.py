@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from rlx.agents import fields
 from rlx.learning import on_policy
 from rlx.learning.on_policy import Batch, Losses
 from rlx.networks import running_statistics
@@ -52,25 +53,23 @@ class PPO:
     accepts: ClassVar[tuple[type, ...]] = (Discrete, MultiDiscrete, Box)
 
     spec: EnvSpec = struct.field(pytree_node=False)
-    num_envs: int = hyper(64, "parallel environments of one member", within="[1, inf)", static=True)
-    rollout_length: int = hyper(64, "steps of each environment in one learning event", within="[1, inf)", static=True)
-    num_epochs: int = hyper(4, "passes over the batch", within="[1, inf)", static=True)
-    num_minibatches: int = hyper(16, "minibatches a pass", within="[1, inf)", static=True)
-    learning_rate: float = hyper(1e-3, "Adam's step size", within="(0, inf)")
-    anneal: bool = hyper(True, "lower the learning rate linearly to 0 over total_steps", static=True)
-    discount: float = hyper(0.99, "discount of one step", within="[0, 1]")
-    trace_decay: float = hyper(0.95, "lambda of the generalised advantages", within="[0, 1]")
-    clip_epsilon: float = hyper(0.2, "clip range of the probability ratio", within="(0, inf)")
-    clip_value_loss: bool = hyper(False, "clip the change of the value as that of the policy", static=True)
-    value_coefficient: float = hyper(0.5, "weight of the value loss", within="[0, inf)")
-    entropy_coefficient: float = hyper(0.01, "weight of the entropy bonus", within="[0, inf)")
-    max_grad_norm: float = hyper(0.5, "largest global norm of a gradient", within="(0, inf)")
+    num_envs: int = fields.num_envs(64)
+    rollout_length: int = fields.rollout_length(64)
+    num_epochs: int = fields.num_epochs(4)
+    num_minibatches: int = fields.num_minibatches(16)
+    learning_rate: float = fields.learning_rate(0.001)
+    anneal: bool = fields.anneal(True)
+    discount: float = fields.discount(0.99)
+    trace_decay: float = fields.trace_decay(0.95)
+    clip_epsilon: float = fields.clip_epsilon(0.2)
+    clip_value_loss: bool = fields.clip_value_loss(False)
+    value_coefficient: float = fields.value_coefficient(0.5)
+    entropy_coefficient: float = fields.entropy_coefficient(0.01)
+    max_grad_norm: float = fields.max_grad_norm(0.5)
     normalise_advantages: bool = hyper(True, "standardise the advantages of each minibatch", static=True)
-    normalise_observations: bool = hyper(True, "standardise observations by their running statistics", static=True)
-    hidden_sizes: tuple[int, ...] = hyper(
-        (64, 64), "hidden units of the actor and of the critic", within="[1, inf)", static=True
-    )
-    activation: str = hyper("tanh", "activation of the hidden layers", choices=("tanh", "relu", "swish"), static=True)
+    normalise_observations: bool = fields.normalise_observations(True)
+    hidden_sizes: tuple[int, ...] = fields.hidden_sizes((64, 64))
+    activation: str = fields.activation("tanh")
 
     @property
     def needs(self) -> Needs:
