@@ -1,4 +1,4 @@
-"""Stable-Baselines Jax as ``benchmark.py`` measures it: ``model.learn`` on Gymnasium's CartPole-v1, one seed."""
+"""Stable-Baselines Jax as ``benchmark.py speed`` measures it: ``model.learn`` on Gymnasium's CartPole-v1, one seed."""
 
 from typing import Any
 

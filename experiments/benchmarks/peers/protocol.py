@@ -1,4 +1,4 @@
-"""How a measured process talks to ``benchmark.py``: a line of JSON for each request, over its standard streams.
+"""How a measured process talks to ``benchmark.py speed``: a line of JSON for each request, over its standard streams.
 
 Standard library only, since every library measured runs this in an environment of its own.
 """

@@ -1,4 +1,4 @@
-"""How many steps a second microRTS takes by itself, for ``benchmark.py environments=true``."""
+"""How many steps a second microRTS takes by itself, for ``benchmark.py environments``."""
 
 import functools
 import itertools
@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 import rlx
+from benchmarks.report import Report, Settings
 from rlx.envs import vector
 from rlx.runner import population
 from rlx.types import Key, MultiDiscrete, PyTree
@@ -41,44 +42,35 @@ NUM_ENVS = (1, 64, 256, 1024)
 _CELLS_STEPPED = 20_000_000  # by a device in a repetition, so that it takes about a tenth of a second or more
 
 
-def table(repetitions: int, quick: bool) -> list[dict[str, Any]]:
-    """A row for each map and number of environments, on one device and on all."""
-    rows = []
-    for name, gym in GYM.items():
-        for num_envs in NUM_ENVS:
-            row: dict[str, Any] = {"map": name, "envs": num_envs}
-            for devices in sorted({1, jax.device_count()}):
-                if num_envs % devices == 0:
-                    speed = steps_per_second(name, num_envs, devices, repetitions, quick=quick)
-                    row |= {f"steps/s, {devices} device{'s' * (devices > 1)}": speed}
-            fastest = max(value for column, value in row.items() if column.startswith("steps/s"))
-            row["x gym"] = fastest / gym
-            if (name, num_envs) in PLAIN_JAX:
-                row["x plain JAX"] = fastest / PLAIN_JAX[name, num_envs]
-            rows.append(row)
-    return rows
+def measure(settings: Settings) -> Report:
+    """A row for each map and number of environments."""
+    rows = [row(name, num_envs, settings) for name in GYM for num_envs in NUM_ENVS]
+    return Report("environments", "microRTS by itself", DESCRIPTION, rows)
 
 
-def steps_per_second(
-    name: str,
-    num_envs: int,
-    devices: int = 1,
-    repetitions: int = 5,
-    quick: bool = False,
-    clock: Callable[[], float] = time.perf_counter,
-) -> float:
+def row(name: str, num_envs: int, settings: Settings) -> dict[str, Any]:
+    """The speed on one device and on all, and how many times the others' that is."""
+    devices = [count for count in sorted({1, jax.device_count()}) if num_envs % count == 0]
+    speeds = {
+        f"steps/s, {count} device{'s' * (count > 1)}": steps_per_second(
+            name, num_envs, count, settings.repetitions, settings.quick
+        )
+        for count in devices
+    }
+    fastest = max(speeds.values())
+    ratios = {"x gym": fastest / GYM[name]}
+    if (name, num_envs) in PLAIN_JAX:
+        ratios["x plain JAX"] = fastest / PLAIN_JAX[name, num_envs]
+    return {"map": name, "envs": num_envs, **speeds, **ratios}
+
+
+def steps_per_second(name: str, num_envs: int, devices: int, repetitions: int, quick: bool) -> float:
     """The median speed over the repetitions, of all environments together (see `player`)."""
-    play = player(name, num_envs, devices, quick, clock)
+    play = player(name, num_envs, devices, quick)
     return float(np.median([play() for _ in range(repetitions)]))
 
 
-def player(
-    name: str,
-    num_envs: int,
-    devices: int = 1,
-    quick: bool = False,
-    clock: Callable[[], float] = time.perf_counter,
-) -> Callable[[], float]:
+def player(name: str, num_envs: int, devices: int = 1, quick: bool = False) -> Callable[[], float]:
     """A compiled function that plays at random for a while and returns steps a second, of all environments together.
 
     Args:
@@ -86,7 +78,6 @@ def player(
         num_envs: environments, spread evenly over the devices.
         devices: how many to use.
         quick: do a tenth of the work.
-        clock: ``time.process_time`` counts only what this process itself computes, for one device on a busy machine.
     """
     env = rlx.make_env(f"rlx/microrts-{name}")
     cells = env.spec.obs_shape[0] ** 2
@@ -115,9 +106,9 @@ def player(
     def play() -> float:
         nonlocal carry
         keys = jax.random.split(jax.random.key(next(turns)), devices)
-        began = clock()
+        began = time.perf_counter()
         carry = jax.block_until_ready(program(carry, keys))
-        return num_envs * steps / (clock() - began)
+        return num_envs * steps / (time.perf_counter() - began)
 
     play()  # compiles
     return play

@@ -1,4 +1,4 @@
-"""rejax as ``benchmark.py`` measures it: its documented ``jax.jit(jax.vmap(algorithm.train))``, without evaluation."""
+"""rejax as ``benchmark.py speed`` measures it: ``jax.jit(jax.vmap(algorithm.train))``, without evaluation."""
 
 from typing import Any
 
@@ -15,12 +15,12 @@ def build(task: dict[str, Any]) -> Compile:
         env="CartPole-v1", total_timesteps=steps, eval_freq=steps, skip_initial_evaluation=True, **hyperparameters
     )
     algorithm = algorithm.replace(eval_callback=lambda algorithm, state, key: ())
-    single = task["seeds"] == 1
+    single = task["members"] == 1
     train = jax.jit(algorithm.train if single else jax.vmap(algorithm.train))
 
     def keys_for(repetition: int) -> jax.Array:
         key = jax.random.PRNGKey(repetition)
-        return key if single else jax.random.split(key, task["seeds"])
+        return key if single else jax.random.split(key, task["members"])
 
     def compile_training() -> Repeat:
         repetition = 0

@@ -1,4 +1,4 @@
-"""The work that ``benchmark.py`` gives every system, equal for all but in the length of a repetition."""
+"""The work that ``benchmark.py speed`` gives every system, equal for all but in the length of a repetition."""
 
 import dataclasses
 from typing import Any
@@ -30,22 +30,41 @@ _DQN = _MLP | {
 _DQN_10_ENVS = _DQN | {"num_envs": 10, "num_updates": 5, "batch_size": 100}
 
 
+PPO_64X64 = _PPO | {"num_envs": 64, "rollout_length": 64}
+PPO_2048X32 = _PPO | {"num_envs": 2048, "rollout_length": 32}
+MASKED_PPO: dict[str, Any] = {"num_envs": 16, "rollout_length": 64, "num_epochs": 4, "num_minibatches": 4}
+# That of the table mbma/pendulum, with all extra samples from the first learning event on.
+MBMA: dict[str, Any] = {
+    "num_envs": 8,
+    "rollout_length": 256,
+    "num_epochs": 10,
+    "num_minibatches": 32,
+    "activation": "leaky_relu",
+    "squash_mean": True,
+    "extras_start": 0,
+    "extras_growth": 0.0,
+    "first_fit": 1,
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """Work that all systems do on CartPole-v1.
+    """Work that all systems do.
 
     Attributes:
         algorithm: an agent of rlx.
         hyperparameters: of rlx's agent; the workers say them in their systems' words.
-        seeds: members trained at once.
+        members: trained at once.
         iterations: learning events in one repetition, for each system that is measured, so that it takes about a
-            second on two idle cores.
+            second on two idle cores, or is a single one that takes longer.
+        env: where; the peers' workers know CartPole only.
     """
 
     algorithm: str
     hyperparameters: dict[str, Any]
-    seeds: int
+    members: int
     iterations: dict[str, int]
+    env: str = "gymnax/CartPole-v1"
 
     @property
     def steps_per_iteration(self) -> int:
@@ -54,31 +73,39 @@ class Case:
 
     @property
     def updates_per_iteration(self) -> int:
-        """Gradient updates that one member makes in a learning event."""
+        """Gradient updates of the policy, or of DQN's values, that one member makes in a learning event."""
         if self.algorithm == "dqn":
             return self.hyperparameters["num_updates"]
         return self.hyperparameters["num_epochs"] * self.hyperparameters["num_minibatches"]
 
     def task(self, system: str, quick: bool) -> dict[str, Any]:
-        """What ``system``'s worker is told."""
-        iterations = self.iterations[system]
+        """What ``system``'s worker is told; another checkout does what rlx does."""
+        iterations = self.iterations[system if system in self.iterations else "rlx"]
         return {
             "algorithm": self.algorithm,
+            "env": self.env,
             "hyperparameters": self.hyperparameters,
-            "seeds": self.seeds,
+            "members": self.members,
             "iterations": max(1, iterations // 10) if quick else iterations,
             "steps_per_iteration": self.steps_per_iteration,
         }
 
 
-PPO_64X64 = _PPO | {"num_envs": 64, "rollout_length": 64}
-PPO_2048X32 = _PPO | {"num_envs": 2048, "rollout_length": 32}
+_MICRORTS, _PENDULUM = "rlx/microrts-10x10", "gymnax/Pendulum-v1"
 CASES = {
     "ppo-64x64": Case("ppo", PPO_64X64, 1, {"rlx": 120, "rejax": 80, "sbx": 4}),
     "ppo-2048x32": Case("ppo", PPO_2048X32, 1, {"rlx": 24, "rejax": 12}),
+    "ppo-64x64-3-seeds": Case("ppo", PPO_64X64, 3, {"rlx": 40}),
     "ppo-64x64-8-seeds": Case("ppo", PPO_64X64, 8, {"rlx": 24, "rejax": 10}),
     "dqn": Case("dqn", _DQN, 1, {"rlx": 4000, "rejax": 1000, "sbx": 1000}),
+    "dqn-3-seeds": Case("dqn", _DQN, 3, {"rlx": 1300}),
     "dqn-8-seeds": Case("dqn", _DQN, 8, {"rlx": 1000, "rejax": 160}),
     "dqn-10-envs": Case("dqn", _DQN_10_ENVS, 1, {"rlx": 1000, "rejax": 160}),
     "dqn-10-envs-8-seeds": Case("dqn", _DQN_10_ENVS, 8, {"rlx": 300, "rejax": 20}),
+    "masked-ppo-10x10": Case("masked_ppo", MASKED_PPO, 1, {"rlx": 3}, _MICRORTS),
+    "masked-ppo-10x10-3-seeds": Case("masked_ppo", MASKED_PPO, 3, {"rlx": 1}, _MICRORTS),
+    "masked-ppo-10x10-8-seeds": Case("masked_ppo", MASKED_PPO, 8, {"rlx": 1}, _MICRORTS),
+    "mbma": Case("mbma", MBMA, 1, {"rlx": 8}, _PENDULUM),
+    "mbma-3-seeds": Case("mbma", MBMA, 3, {"rlx": 3}, _PENDULUM),
+    "mbma-8-seeds": Case("mbma", MBMA, 8, {"rlx": 2}, _PENDULUM),
 }
