@@ -33,7 +33,7 @@ format: setup
 	$(BIN)/ruff format .
 
 bench: setup
-	$(BIN)/python experiments/benchmark.py
+	$(BIN)/python experiments/benchmark.py speed
 
 bench-peers: $(PEERS)/.installed $(SBX)/.installed
 

@@ -71,22 +71,28 @@ def main(words: list[str]) -> None:
     names = [settings.run] if settings.run else list(RUNS)
     chance, console = random.Random(settings.seed), Console()
     table = Table("run", "killed after", "saved step", "last step", "result")
-    failures = 0
+    found = []
     with tempfile.TemporaryDirectory() as scratch:
-        for name in names:
-            unbroken = Path(scratch) / name
-            seconds = run_whole(RUNS[name], unbroken)
-            console.print(f"{name}: {seconds:.1f} s without a break")
-            for number in range(settings.kills):
-                result = kill_and_resume(RUNS[name], unbroken, Path(f"{unbroken}-{number}"), chance, seconds)
-                failures += bool(result.different)
-                verdict = "differs: " + ", ".join(result.different[:3]) if result.different else "identical"
-                row = (name, f"{result.killed_after:.2f} s", str(result.saved_step), str(result.final_step), verdict)
-                console.print("  ".join(row))
-                table.add_row(*row)
+        for name, trial in trials(names, settings.kills, chance, Path(scratch)):
+            found.append(trial)
+            verdict = "differs: " + ", ".join(trial.different[:3]) if trial.different else "identical"
+            row = (name, f"{trial.killed_after:.2f} s", str(trial.saved_step), str(trial.final_step), verdict)
+            console.print("  ".join(row))
+            table.add_row(*row)
     console.print(table)
+    failures = sum(bool(trial.different) for trial in found)
     if failures:
-        raise RunFailed(f"{failures} of {len(names) * settings.kills} resumed runs differ from the unbroken one")
+        raise RunFailed(f"{failures} of {len(found)} resumed runs differ from the unbroken one")
+
+
+def trials(names: Sequence[str], kills: int, chance: random.Random, scratch: Path) -> Iterator[tuple[str, Trial]]:
+    """Make each run without a break, then kill and resume it ``kills`` times; all in folders below ``scratch``."""
+    for name in names:
+        unbroken = scratch / name
+        seconds = run_whole(RUNS[name], unbroken)
+        print(f"{name}: {seconds:.1f} s without a break")
+        for number in range(kills):
+            yield name, kill_and_resume(RUNS[name], unbroken, Path(f"{unbroken}-{number}"), chance, seconds)
 
 
 def run_whole(overrides: Sequence[str], folder: Path) -> float:

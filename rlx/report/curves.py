@@ -1,6 +1,6 @@
 """Plot learning curves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,17 +10,20 @@ from rlx.report.figures import COLOURS, draw_band, new_figure, save_as, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
+Curves = Mapping[str, tuple[np.ndarray, np.ndarray]]
 MEMBERS_DRAWN = 5
 
 
-def plot_learning_curves(
-    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    paths: Path | Sequence[Path],
-    title: str = "",
-    ylabel: str = "return",
-    references: Mapping[str, float] | None = None,
-) -> None:
+def plot_learning_curves(curves: Curves, path: Path, title: str = "", ylabel: str = "return") -> None:
+    """Write the figure of ``learning_curves_figure``; the suffix of ``path`` chooses the format (.png, .svg, .pdf)."""
+    save_as(learning_curves_figure(curves, title, ylabel), path)
+
+
+def learning_curves_figure(
+    curves: Curves, title: str = "", ylabel: str = "return", references: Mapping[str, float] | None = None
+) -> "Figure":
     """Draw the interquartile mean over members of each curve, with its 95 % bootstrap interval as a band.
 
     Where a curve has at most five members each is drawn too, as a thin line. A step at which a member has no
@@ -28,7 +31,6 @@ def plot_learning_curves(
 
     Args:
         curves: label -> steps ``[S]`` and values ``[members, S]``, as ``learning_curves`` returns them.
-        paths: files to write; their suffixes choose the formats (``.png``, ``.svg``, ``.pdf``).
         title: stands above the plot.
         ylabel: what the values are.
         references: label -> height of a horizontal line, such as a published score.
@@ -44,8 +46,7 @@ def plot_learning_curves(
     _draw_references(axes, references or {})
     _finish(axes, title, ylabel)
     figure.supxlabel("line: interquartile mean over seeds; band: 95 % bootstrap interval", fontsize=7, color="0.45")
-    for path in [paths] if isinstance(paths, Path) else paths:
-        save_as(figure, path)
+    return figure
 
 
 def _draw_curve(axes: "Axes", label: str, steps: np.ndarray, values: np.ndarray, colour: str, style: str) -> None:

@@ -52,9 +52,8 @@ def new_figure(
 
 
 def save(figure: "Figure", stem: Path) -> None:
-    """Write ``<stem>.png`` and ``<stem>.svg``."""
-    for suffix in (".png", ".svg"):
-        save_as(figure, stem.with_name(stem.name + suffix))
+    """Write ``<stem>.png``."""
+    save_as(figure, stem.with_name(stem.name + ".png"))
 
 
 def save_as(figure: "Figure", path: Path) -> None:

@@ -77,13 +77,16 @@ def learning_curves(run: Run, key: str = "evaluation/return_mean") -> tuple[np.n
 
 def _read_rows(folder: Path) -> list[dict[str, Any]]:
     lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            if number < len(lines):
-                raise ConfigurationError(
-                    f"{folder}/metrics.jsonl is damaged in line {number}; mend or remove it"
-                ) from error
-    return rows
+    rows = [_row(line) for line in lines]
+    if None in rows[:-1]:
+        number = rows.index(None) + 1
+        raise ConfigurationError(f"{folder}/metrics.jsonl is damaged in line {number}; mend or remove it")
+    return [row for row in rows if row is not None]
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    """What a line says; None if it is damaged."""
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError:
+        return None

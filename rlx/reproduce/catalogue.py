@@ -3,9 +3,11 @@
 import contextlib
 import dataclasses
 import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from rlx.errors import ConfigurationError, suggest
@@ -19,28 +21,27 @@ class Entry:
 
     Attributes:
         name: ``"paper/table"``.
-        file: its module.
+        file: its module; notes may stand beside it, as ``<table>.md``.
     """
 
     name: str
     file: Path
 
     def load(self) -> Table:
-        """Import the table, as ``<root>.<paper>.<table>`` from beside the root folder.
+        """Import the table, as ``<root>.<paper>.<table>``, with the notes beside it.
 
         Raises:
             ConfigurationError: if that fails, naming the file and the cause.
         """
-        paper, table = self.file.parent, self.file.stem
-        beside = str(paper.parents[1].absolute())
-        if beside not in sys.path:
-            sys.path.insert(0, beside)
+        paper = self.file.parent
+        _as_package(paper.parent)
         importlib.invalidate_caches()
         with self._blamed():
-            found = importlib.import_module(f"{paper.parent.name}.{paper.name}.{table}").TABLE
+            found = importlib.import_module(f"{paper.parent.name}.{paper.name}.{self.file.stem}").TABLE
             if not isinstance(found, Table):
                 raise TypeError(f"TABLE is of type {type(found).__name__}, not Table")
-        return found
+            notes = self.file.with_suffix(".md")
+            return dataclasses.replace(found, notes=notes.read_text("utf-8").strip()) if notes.exists() else found
 
     def jobs(self, table: Table, scale: Scale) -> Sequence[Job]:
         """What ``table`` has to compute at ``scale``.
@@ -97,3 +98,11 @@ def scale_of(name: str, table: Table, scale: str, seeds: int | None) -> Scale:
 def ordered_scales(table: Table) -> Sequence[str]:
     """The names of the table's scales, the small one first."""
     return [scale for scale in SCALES if scale in table.scales]
+
+
+def _as_package(root: Path) -> None:
+    """Let ``<root>.<paper>.<table>`` be imported from wherever the folder of all papers lies."""
+    if root.name not in sys.modules:
+        spec = ModuleSpec(root.name, None, is_package=True)
+        spec.submodule_search_locations = [str(root.absolute())]
+        sys.modules[root.name] = importlib.util.module_from_spec(spec)

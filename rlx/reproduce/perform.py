@@ -41,9 +41,7 @@ def perform(title: str, jobs: Sequence[Job], parent: Path, terminal: Terminal | 
     """
     folders = _folders(jobs, parent)
     with interruptible() as interrupted, _Progress(title, jobs, folders, terminal) as progress:
-        for job in jobs:
-            if job.finished(folders[job.name]):
-                continue
+        for job in (job for job in jobs if not job.finished(folders[job.name])):
             progress.start(job)
             done = job.run(folders[job.name], progress.share)
             if done:

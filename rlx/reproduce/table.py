@@ -160,7 +160,8 @@ class Table:
         claims: what is checked.
         figures: name -> figure, from the cells and the jobs' folders.
         statistic: of the scores of a cell, ``"iqm"`` (interquartile mean) or ``"mean"``.
-        notes: what is reduced, and other caveats.
+        notes: what is reduced, and other caveats, in Markdown; where a file ``<table>.md`` lies beside the table's,
+            that is taken.
     """
 
     title: str

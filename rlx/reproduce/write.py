@@ -56,12 +56,21 @@ def check(table: Table, *folders: Path) -> None:
     Raises:
         ConfigurationError: if one of ``folders`` cannot be made or written, or figures need a package that is missing.
     """
+    check_folders(*folders)
+    if table.figures:
+        figures.require_matplotlib()
+
+
+def check_folders(*folders: Path) -> None:
+    """Refuse folders that cannot be made or written.
+
+    Raises:
+        ConfigurationError: naming the first of them.
+    """
     for folder in folders:
         nearest = next(path for path in (folder, *folder.parents) if path.exists())
         if not nearest.is_dir() or not os.access(nearest, os.W_OK):
             raise ConfigurationError(f"cannot write {folder}: {nearest} is no folder to write into; choose another")
-    if table.figures:
-        figures.require_matplotlib()
 
 
 def write(folder: Path, made: Reproduction) -> Checked:

@@ -1,16 +1,14 @@
 """The scripts of ``experiments/`` as functions, and what a refusal must leave behind: nothing."""
 
 import importlib
-import sys
 
 import pytest
-from command_lines import EXPERIMENTS, TINY
+from command_lines import TINY
 
 
 @pytest.fixture
-def script(monkeypatch):
+def script():
     """A script's module by its name."""
-    monkeypatch.syspath_prepend(EXPERIMENTS)
     return importlib.import_module
 
 
@@ -24,8 +22,6 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture(scope="session")
 def run(tmp_path_factory):
     """A finished run of two members."""
-    sys.path.insert(0, str(EXPERIMENTS))
     path = tmp_path_factory.mktemp("runs") / "tiny"
     importlib.import_module("train").train([*TINY, "num_seeds=2", f"run_dir={path}"])
-    sys.path.remove(str(EXPERIMENTS))
     return path

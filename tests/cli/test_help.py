@@ -51,7 +51,7 @@ def test_the_options_of_a_task_are_listed_on_demand():
     assert "no further options" in cli.train_help(["env=brax/reacher"])
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate", "plot", "demo", "reproduce"])
+@pytest.mark.parametrize("name", ["train", "evaluate", "plot", "demo", "reproduce", "benchmark", "kill_resume"])
 def test_a_script_prints_its_help_and_does_nothing_else(name, script, folder, monkeypatch, capsys):
     module = script(name)
     monkeypatch.setattr("sys.argv", [name, "seed=1", "--help"])

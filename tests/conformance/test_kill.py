@@ -1,14 +1,11 @@
 """A run that is killed for real, without a chance to save; ``experiments/kill_resume.py`` does it many times."""
 
-import sys
 import time
-from pathlib import Path
+
+from kill_resume import differences, finish, last_step, started
 
 import rlx
 from rlx import cli
-
-sys.path.append(str(Path(__file__).parents[2] / "experiments"))
-from kill_resume import differences, finish, last_step, started
 
 RUN = (
     "agent=ppo",

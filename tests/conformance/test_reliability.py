@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from kill_resume import differences, last_step, newest, unequal
 
 import rlx
 from rlx.loggers.jsonl import read_rows
@@ -17,8 +18,6 @@ from rlx.runner.loop import without_clock
 from rlx.runner.run import RunFailed
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-sys.path.append(str(EXPERIMENTS))
-from kill_resume import differences, last_step, newest, unequal  # noqa: E402
 
 ITERATIONS = 12
 HALF = ITERATIONS // 2

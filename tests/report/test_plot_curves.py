@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rlx.errors import ConfigurationError
-from rlx.report.curves import plot_learning_curves
+from rlx.report.curves import learning_curves_figure, plot_learning_curves
 
 STEPS = np.array([0, 1000, 500_000, 1_000_000])
 
@@ -14,10 +14,10 @@ def curve(members):
 
 
 def test_formats_follow_the_suffixes(tmp_path):
-    paths = [tmp_path / "curve.png", tmp_path / "curve.svg"]
-    plot_learning_curves({"ppo": curve(3), "sac": curve(8)}, paths, title="brax/ant", references={"paper": 2.0})
-    assert paths[0].read_bytes().startswith(b"\x89PNG")
-    assert "<svg" in paths[1].read_text()
+    for name in ("curve.png", "curve.svg"):
+        plot_learning_curves({"ppo": curve(3), "sac": curve(8)}, tmp_path / name, title="brax/ant")
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (tmp_path / "curve.svg").read_text()
 
 
 def test_the_same_data_make_the_same_file(tmp_path):
@@ -26,15 +26,12 @@ def test_the_same_data_make_the_same_file(tmp_path):
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
 
 
-def test_what_is_drawn(tmp_path, monkeypatch):
-    from matplotlib.figure import Figure
-
-    figures = []
-    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
+def test_what_is_drawn():
     values = np.array([[0.0, 1.0, 2.0, 3.0], [0.0, 3.0, 4.0, np.nan]])
     curves = {"two": (STEPS, values), "eight": curve(8), "one": curve(1)}
-    plot_learning_curves(curves, tmp_path / "unused.png", ylabel="score", references={"paper": 2.0})
-    axes = figures[0].axes[0]
+    figure = learning_curves_figure(curves, "brax/ant", "score", references={"paper": 2.0})
+    (axes,) = figure.axes
+    assert axes.get_title(loc="left") == "brax/ant"
     lines = {line.get_label(): line for line in axes.lines}
     # The mean of two values, at the three steps where both exist.
     np.testing.assert_array_equal(lines["two (n = 2)"].get_xydata(), [[0, 0.0], [1000, 2.0], [500_000, 3.0]])

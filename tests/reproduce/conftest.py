@@ -4,14 +4,13 @@ import importlib
 import signal
 
 import pytest
-from toy_tables import CART, COUNT, EXPERIMENTS, write_table
+from toy_tables import CART, COUNT, write_table
 
 
 @pytest.fixture
 def papers(tmp_path, monkeypatch):
     """A catalogue beside which the scripts run; its name is the test's, as imported modules are remembered."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
     papers = tmp_path / f"papers_{tmp_path.name}"
     write_table(papers, "toy/count", COUNT)
     write_table(papers, "toy/cart", CART)
@@ -21,7 +20,6 @@ def papers(tmp_path, monkeypatch):
 @pytest.fixture
 def script(papers, monkeypatch):
     """experiments/reproduce.py as a module, with the toy tables."""
-    monkeypatch.syspath_prepend(EXPERIMENTS)
     module = importlib.import_module("reproduce")
     monkeypatch.setattr(module, "PAPERS", papers)
     return module

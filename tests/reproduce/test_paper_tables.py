@@ -15,6 +15,7 @@ ENTRIES = catalogue.entries(PAPERS)
 @pytest.mark.parametrize("entry", ENTRIES, ids=[entry.name for entry in ENTRIES])
 def test_its_jobs_are_told_apart_and_can_run(entry):
     table = entry.load()
+    assert table.notes == entry.file.with_suffix(".md").read_text().strip() != ""
     for scale in table.scales.values():
         jobs = entry.jobs(table, scale)
         assert len({job.name for job in jobs}) == len(jobs)

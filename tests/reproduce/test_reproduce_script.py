@@ -34,7 +34,7 @@ def test_a_table_is_computed_and_written(script, papers):
     script.main(["toy/count"])
     folder = papers.parent / "results" / "toy" / "count"
     names = {str(name) for name in written(folder)}
-    assert names == {"table.md", "table.csv", "verdict.md", "figures/count.png", "figures/count.svg"}
+    assert names == {"table.md", "table.csv", "verdict.md", "figures/count.png"}
     # Two scores: both are drawn, or either alone twice with probability 1/4, so the interval ends at the scores.
     assert read_csv(folder / "table.csv") == [
         {"step": "1", "metric": "total", "published": "5.5", "ours": "6.0", "low": "4.0", "high": "8.0"}
@@ -221,3 +221,11 @@ def test_a_helper_of_a_paper_can_be_imported(script, papers):
     write_table(papers, "toy/borrowed", f"from {papers.name}.toy._shared import TABLE")
     script.main(["toy/borrowed"])
     assert (papers.parent / "results" / "toy" / "borrowed" / "table.md").exists()
+
+
+def test_notes_beside_a_table_are_on_its_page(script, papers):
+    (papers / "toy" / "count.md").write_text("Budgets are *tiny*,\nand that is all.\n")
+    script.main(["toy/count"])
+    table = (papers.parent / "results" / "toy" / "count" / "table.md").read_text()
+    assert "\n\nBudgets are *tiny*,\nand that is all.\n\n![count](figures/count.png)\n" in table
+    assert "Nothing is reduced." not in table

@@ -19,7 +19,7 @@ def test_the_example_is_a_table(script, papers, capsys):
     assert greedy["ours"] < exploring["ours"]
     assert exploring["low"] > 0.5
     assert greedy["seeds"] == 16
-    assert (folder / "figures" / "better_arm.svg").exists()
+    assert (folder / "figures" / "better_arm.png").exists()
     assert "| holds |" in (folder / "verdict.md").read_text()
     script.main(["example/arms", "seeds=2"])
     assert "not decidable at this budget: Exploring pays (fewer than 8 seeds)" in capsys.readouterr().out

@@ -1,9 +1,6 @@
 """Tables that take no time, with numbers that can be worked out by hand."""
 
 import importlib
-from pathlib import Path
-
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 # After c chunks the seed with number i has c * (step + i): with 4 chunks and 2 seeds 4 and 8, or 8 and 12.
 COUNT = """

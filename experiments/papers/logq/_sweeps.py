@@ -1,5 +1,6 @@
 """What the tables on small tasks share: sweeps over many settings and seeds as one program, saved in chunks."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,15 +104,13 @@ def all_finite(folder: Path) -> bool:
 def against_discount(cells: Cells, metrics: Sequence[str], title: str, **query: str) -> "Figure":
     """Success against discount as the paper draws it: a curve for each width; regular beside log, a row a metric."""
     figure, axes = new_figure(len(metrics), len(METHODS), width=9, height=3.4 * len(metrics), share=True)
-    for row, metric in enumerate(metrics):
-        for column, method in enumerate(METHODS):
-            panel = axes[row, column]
-            for width, colour in zip(WIDTHS, COLOURS, strict=False):
-                curve = cells.where(method=method, width=width, metric=metric, **query)
-                discounts = [cell.setting["discount"] for cell in curve]
-                scores = np.stack([cell.scores for cell in curve])
-                draw_band(panel, discounts, scores, f"width {width}", colour, statistic=cells.statistic)
-            tidy(panel, f"{title}, {method}: {metric}", "discount", "share of checks with success")
-            panel.set_ylim(-0.03, 1.03)
+    for panel, (metric, method) in zip(axes.flat, itertools.product(metrics, METHODS), strict=True):
+        for width, colour in zip(WIDTHS, COLOURS, strict=False):
+            curve = cells.where(method=method, width=width, metric=metric, **query)
+            discounts = [cell.setting["discount"] for cell in curve]
+            scores = np.stack([cell.scores for cell in curve])
+            draw_band(panel, discounts, scores, f"width {width}", colour, statistic=cells.statistic)
+        tidy(panel, f"{title}, {method}: {metric}", "discount", "share of checks with success")
+        panel.set_ylim(-0.03, 1.03)
     axes[0, 0].legend(fontsize=8, frameon=False)
     return figure

@@ -116,6 +116,4 @@ TABLE = Table(
     ),
     figures=figures,
     statistic="mean",
-    notes="Both methods have Adam with a step size of 1e-3, the same network (64-64) and the same schedule of updates; "
-    f"k = max({DELAY}, ln 0.017 / ln discount), rounded up. The last two methods are no part of the claims.",
 )

@@ -79,5 +79,4 @@ TABLE = Table(
         ),
     ),
     statistic="mean",
-    notes="The clip is in the released code. Values that overflow count as failure.",
 )

@@ -114,6 +114,4 @@ TABLE = Table(
     ),
     figures=figures,
     statistic="mean",
-    notes="Going right from state s costs 10^(-exponent s), all else is free, nothing slips. At discount 0.9 the "
-    "smallest gaps of exponent 0.3 lie below the floor 0.9^200 of the log mapping.",
 )

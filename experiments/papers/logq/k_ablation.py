@@ -82,5 +82,4 @@ TABLE = Table(
     claims=(threshold(0.1, 20, 40), threshold(0.5, 20, 50), threshold(0.8, 20, 50), threshold(0.94, None, 5)),
     figures=figures,
     statistic="mean",
-    notes="The farthest reward is 50 steps away. The thresholds are those of an independent implementation.",
 )

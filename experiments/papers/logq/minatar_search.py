@@ -69,5 +69,4 @@ TABLE = Table(
     jobs=jobs,
     cells=cells,
     statistic="mean",
-    notes="The best mean of each game and method goes into `STEP_SIZES` of logq/minatar.",
 )

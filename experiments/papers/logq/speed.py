@@ -108,7 +108,4 @@ TABLE = Table(
         ),
     ),
     statistic="iqm",
-    notes=f"A pair is one seed of one of the 56 settings of a method, for {SWEEPS_OF_A_PAIR} sweeps; the program has "
-    f"{SEEDS} seeds on all devices, the loop one setting (width 2, discount 0.5) in double precision on one core, both "
-    "after compilation. The scores are repetitions in which they take turns, not seeds.",
 )

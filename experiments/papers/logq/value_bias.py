@@ -106,5 +106,4 @@ TABLE = Table(
     ),
     figures=figures,
     statistic="mean",
-    notes="Step sizes are those at the end; both begin at 1. Success needs no unbiased values on this chain.",
 )

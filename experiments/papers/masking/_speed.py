@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
-from environment_speed import player
+from benchmarks.environments import player
 from papers.masking._regimes import MAPS
 
 from rlx.reproduce.jobs import Chunked

@@ -1,5 +1,6 @@
 """What the published table of masking leans on: the sign of its entropy term, its ratios, and units blocked unseen."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,14 +120,12 @@ def figures(cells: Cells, folders: Mapping[str, Path]) -> "Mapping[str, Figure]"
     """Returns against steps, with the mask above and without it below."""
     maps = list(dict.fromkeys(str(cell.setting["map"]) for cell in cells))
     figure, axes = new_figure(2, len(maps), width=4.6 * len(maps), height=6.4)
-    for column, map_name in enumerate(maps):
-        for row, (key, label) in enumerate(
-            (("training/return_mean", "return"), ("evaluation/return_mean", f"return, {REMOVED}"))
-        ):
-            for variant, colour in zip(VARIANTS, COLOURS, strict=False):
-                steps, values = curve(run_of(folders, map_name, variant), key)
-                draw_band(axes[row, column], steps, values.T, variant, colour, statistic=cells.statistic)
-            tidy(axes[row, column], map_name, "environment steps", label)
+    curves = (("training/return_mean", "return"), ("evaluation/return_mean", f"return, {REMOVED}"))
+    for panel, ((key, label), map_name) in zip(axes.flat, itertools.product(curves, maps), strict=True):
+        for variant, colour in zip(VARIANTS, COLOURS, strict=False):
+            steps, values = curve(run_of(folders, map_name, variant), key)
+            draw_band(panel, steps, values.T, variant, colour, statistic=cells.statistic)
+        tidy(panel, map_name, "environment steps", label)
     axes[0, 0].legend(fontsize=8, frameon=False)
     return {"return": figure}
 
@@ -163,9 +162,4 @@ TABLE = Table(
     ),
     figures=figures,
     statistic="mean",
-    notes="Everything is as in masking/table2 but for what a variant's name says. released code: ratios of single "
-    "components, and an entropy term that lowers entropy. entropy as bonus: the same with the exact entropy, "
-    "averaged over components and subtracted. standard: the joint ratio, and the sum of exact entropies "
-    "subtracted. blocked units masked: the mask also hides units that an illegal command has blocked, which "
-    "observations do not show.",
 )

@@ -21,10 +21,12 @@ from papers.masking._regimes import (
 )
 
 from rlx.report.figures import COLOURS, draw_band, new_figure, tidy
+from rlx.report.runs import Run
 from rlx.reproduce.jobs import Job, outputs
 from rlx.reproduce.table import Cell, Cells, Claim, Outcome, Scale, Table
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 ALONE = "environment alone"
@@ -45,6 +47,11 @@ def published() -> dict[tuple[str, str, str], float]:
         return {(row["map"], row["regime"], row["metric"]): float(row["value"]) for row in csv.DictReader(file)}
 
 
+def trainings(scale: Scale) -> list[tuple[str, str]]:
+    """Map and regime of each training."""
+    return [(map_name, regime) for map_name, regimes in scale.options["rows"].items() for regime in regimes]
+
+
 def jobs(scale: Scale) -> Sequence[Job]:
     """A training for each map and regime, and the speed of the environment."""
     rows = scale.options["rows"].items()
@@ -54,15 +61,14 @@ def jobs(scale: Scale) -> Sequence[Job]:
 def cells(scale: Scale, folders: Mapping[str, Path]) -> Sequence[Cell]:
     """The paper's numbers of every row, and the environment's speed."""
     known, rows = published(), []
-    for map_name, regimes in scale.options["rows"].items():
-        for regime in regimes:
-            run = run_of(folders, map_name, regime)
-            found = scores(run)
-            if regime == "masking":
-                rows += [(map_name, REMOVED, metric, values) for metric, values in scores_without_mask(run).items()]
-            else:
-                del found["avoidable"]
-            rows += [(map_name, regime, metric, values) for metric, values in found.items()]
+    for map_name, regime in trainings(scale):
+        run = run_of(folders, map_name, regime)
+        found = scores(run)
+        if regime == "masking":
+            rows += [(map_name, REMOVED, metric, values) for metric, values in scores_without_mask(run).items()]
+        else:
+            del found["avoidable"]
+        rows += [(map_name, regime, metric, values) for metric, values in found.items()]
     rows += [(map_name, ALONE, "steps/s", rates) for map_name, rates in outputs(folders[speed.NAME]).items()]
     whole = scale.options["steps"] >= HORIZON
     return [
@@ -143,25 +149,32 @@ def figures(cells: Cells, folders: Mapping[str, Path]) -> "Mapping[str, Figure]"
     """Every curve against steps, a plot for each map."""
     trained = [(str(cell.setting["map"]), str(cell.setting["regime"])) for cell in cells.where(metric="KL")]
     maps = list(dict.fromkeys(map_name for map_name, _ in trained))
+    regimes = {at: [regime for name, regime in trained if name == at] for at in maps}
     colours = dict(zip(dict.fromkeys(regime for _, regime in trained), COLOURS, strict=False))
     drawn = {}
-    for name, (key, factor, label) in CURVES.items():
-        figure, axes = new_figure(1, len(maps), width=4.6 * len(maps))
-        for column, map_name in enumerate(maps):
-            panel = axes[0, column]
-            for regime in (regime for at, regime in trained if at == map_name):
-                run = run_of(folders, map_name, regime)
-                steps, values = curve(run, key)
-                draw_band(panel, steps, factor * np.abs(values.T), regime, colours[regime], statistic=cells.statistic)
-                if name == "return" and regime == "masking":
-                    steps, values = curve(run, "evaluation/return_mean")
-                    draw_band(panel, steps, values.T, REMOVED, colours[regime], style="--", statistic=cells.statistic)
-            if name == "divergence":
-                panel.set_yscale("log")
-            tidy(panel, map_name, "environment steps", label)
+    for name in CURVES:
+        drawn[name], axes = new_figure(1, len(maps), width=4.6 * len(maps))
+        for panel, map_name in zip(axes[0], maps, strict=True):
+            runs = {regime: run_of(folders, map_name, regime) for regime in regimes[map_name]}
+            draw_curves(panel, name, map_name, runs, colours, cells.statistic)
         axes[0, 0].legend(fontsize=8, frameon=False)
-        drawn[name] = figure
     return drawn
+
+
+def draw_curves(
+    panel: "Axes", name: str, map_name: str, runs: Mapping[str, Run], colours: Mapping[str, str], statistic: str
+) -> None:
+    """One of ``CURVES`` of each regime on a map; with the return also, broken, that with the mask removed."""
+    key, factor, label = CURVES[name]
+    for regime, run in runs.items():
+        steps, values = curve(run, key)
+        draw_band(panel, steps, factor * np.abs(values.T), regime, colours[regime], statistic=statistic)
+        if name == "return" and regime == "masking":
+            steps, values = curve(run, "evaluation/return_mean")
+            draw_band(panel, steps, values.T, REMOVED, colours[regime], style="--", statistic=statistic)
+    if name == "divergence":
+        panel.set_yscale("log")
+    tidy(panel, map_name, "environment steps", label)
 
 
 def _listed(values: Sequence[float] | np.ndarray) -> str:
@@ -244,12 +257,4 @@ TABLE = Table(
     ),
     figures=figures,
     statistic="mean",
-    notes="Preset masked_ppo_paper, whose entropy term lowers entropy, as the released code's does. The learning rate "
-    "falls to 0 at 500,000 steps at either scale. return: mean of the last 10 training episodes, without penalties; "
-    "masking removed: means over the last 10 evaluations, one after each update, of 10 sampled episodes. solved, first "
-    "reward: environment steps until the mean return of 10 episodes is 40, or an episode's above 0, in percent of "
-    "500,000; never counts as 100. invalid: commands an episode of 200 steps, in the last update; avoidable: those to "
-    "empty or foreign cells where there was a choice, the most in any update. KL: absolute, of the last minibatch of "
-    "each update, over the first 25 updates (early) or all. At scale=small only what does not depend on the budget "
-    "has a published number.",
 )

@@ -176,18 +176,4 @@ TABLE = Table(
         ),
     ),
     figures=figures,
-    notes="The paper tells neither step size nor how actions are scored. One gradient step of Adam for each batch of T "
-    "steps of one environment, without gradient clipping, advantage normalisation, entropy bonus or annealing. Real "
-    "and extra actions are scored alike, by lambda-advantages with the same lambda, critic and bootstrap; an extra "
-    "action from its own rollout of the rewound task, as long as what a real action is scored from on average, "
-    "(T + 1) / 2 steps. The critic learns from real actions alone, simulated steps are not counted, and extra actions "
-    "are drawn with replacement. Lambda and step size are those that served N = 1 best, by the median of 16 other "
-    "seeds, and all N share them. Searched at T = 16: lambda 0 and 0.95, step sizes 0.0003, 0.001, 0.003, 0.01 and "
-    "0.03; medians with 0.95 of 13,200, 4,128, 2,112, 1,392 and beyond 19,200 steps, with 0 at best 15,504. With 0.01, "
-    "3 of the 16 seeds did not solve in 19,200 steps, with 0.003 all did. At T = 64 likewise 0.01 (0.001 to 0.03 "
-    "searched), at T = 1 0.001 (0.0001 to 0.01). Solved: a mean return of 190 in one evaluation of 25 episodes by the "
-    "sampling policy, every 48 steps at T = 16, 64 at T = 64 and 50 at T = 1. Seeds that never solve count as the "
-    "budget. Looked at after the claims: the step size decides whether N = 4 and 8 can be told apart. Medians for "
-    "N = 1, 2, 4, 8 of 24 further seeds, in thousands: 5.1, 4.1, 3.6, 2.9 with 0.001; 2.4, 1.7, 1.4, 1.5 with 0.003; "
-    "1.5, 1.2, 0.8, 0.7 with 0.01.",
 )

@@ -102,18 +102,25 @@ def evaluations(folders: Mapping[str, Path], task: str, method: str, value_clip:
 
 def cells(scale: Scale, folders: Mapping[str, Path]) -> Sequence[Cell]:
     """The best evaluation of all seeds together, the average one, and their ratios to PPO's."""
-    known, found = published(), []
+    found = []
     for task, method, clip in rows_of(scale):
-        summaries = {name: summary(evaluations(folders, task, name, clip)[1]) for name in ("PPO", method)}
+        known = published() if scale.options["published"] and clip == ON else {}
         setting = {"task": task, "method": method, "value clip": clip}
-        compared = method != "PPO"
-        for metric, ratio in ((BEST, RATIO), (AVERAGE, AVERAGE_RATIO)):
-            whole = scale.options["published"] and clip == ON
-            scores = {metric: summaries[method][metric]}
-            if compared:
-                scores[ratio] = summaries[method][metric] / summaries["PPO"][metric].mean()
-            for name, values in scores.items():
-                found.append(Cell(setting, name, values, known.get((task, method, name)) if whole else None))
+        found += [
+            Cell(setting, metric, values, known.get((task, method, metric)))
+            for metric, values in scores(folders, task, method, clip).items()
+        ]
+    return found
+
+
+def scores(folders: Mapping[str, Path], task: str, method: str, clip: str) -> dict[str, np.ndarray]:
+    """Each summary of a method's evaluations and, of all but PPO itself, its ratio to PPO's mean; each ``[seeds]``."""
+    ours, plain = (summary(evaluations(folders, task, name, clip)[1]) for name in (method, "PPO"))
+    found = {}
+    for metric, ratio in ((BEST, RATIO), (AVERAGE, AVERAGE_RATIO)):
+        found[metric] = ours[metric]
+        if method != "PPO":
+            found[ratio] = ours[metric] / plain[metric].mean()
     return found
 
 
@@ -229,16 +236,4 @@ TABLE = Table(
     ),
     figures=figures,
     statistic="iqm",
-    notes="MuJoCo Playground's dm_control suite, bare, action repeat 4, episodes of 250 decisions; its physics differs "
-    "a little from dm_control's, so compare ratios to PPO and not returns. It has no cartpole with two or three poles "
-    "and no quadruped. Preset mbma_code, but 16 environments x 128 steps in place of 1 x 2048. At scale=small networks "
-    "are of 64-64, the model is of 128-128, and the first extra samples come after 4 % of the steps, as in the full "
-    "budget. best: at the evaluation whose mean over seeds is largest; average: of all evaluations after some "
-    "training, 8 episodes of the sampling policy each. Ratios are to the mean of PPO with the same value clip. The "
-    "value clip is the released code's, 0.2 in units of value where values reach hundreds: the critic moves by little "
-    "more in an update. In the 100 updates of scale=small it cannot come far, so that MBMA, whose imagined advantages "
-    "are 8 rewards and a value, grows short-sighted; rows without the clip are the fairer comparison at this budget. A "
-    "first version of scale=small had ReacherEasy and the value clip in all rows: average ratios of 0.70 "
-    "(CartpoleSwingup) and 0.91 (ReacherEasy, where nobody learned anything in this budget). "
-    "PointMass is here because its physics is fast without a GPU.",
 )

@@ -209,12 +209,4 @@ TABLE = Table(
     ),
     figures=figures,
     statistic="mean",
-    notes=f"T = {lq.NUM_STEPS}, N = {lq.NUM_ACTIONS} simulated actions or states beside the real one, "
-    f"H = {lq.HORIZON}, lambda {lq.TRACE_DECAY}, exact critic, K = {lq.MODELLED.gain}; model and Q-function are "
-    "least-squares fits to one trajectory. Biases are exact given the fit, variances are over "
-    f"{lq.ESTIMATES} trajectories a fit. QMA regresses on the lambda-return of the taken action; with an exact critic "
-    "its one-step targets are far less noisy, and QMA is then as good as MBMA. The first rows have a score a batch of "
-    "200,000 trajectories (A 0.8, B 1, K -0.5), the last ones a score a diagnosis, which is of "
-    f"{lq.BATCH} states with 2 actions and {lq.LAGS} lags, or of the mean gains of {lq.AVERAGED} such batches. The "
-    "claim on several batches was added after the one on a single batch had failed.",
 )

@@ -125,14 +125,4 @@ TABLE = Table(
     ),
     figures=figures,
     statistic="mean",
-    notes="The paper has no Pendulum; the task stands in for its control tasks, which need a GPU, so there is no other "
-    "scale. 8 environments x 256 steps an update, 10 epochs of minibatches of 64, learning rate 3e-4 falling to 0, "
-    "discount 0.95, rewards times 0.1, bootstrapping at the limit of 200 steps; up to 8 extra samples a state and "
-    "rollouts of up to 8 steps (9 for MBPO), from the first update that ends after 10,240 steps on and in full within "
-    "15 % of all updates; model of 128-128, 320 updates of 128 transitions, 8 times as many at first. Evaluations: 32 "
-    "episodes of the sampling policy after every 5 updates; mean return is over all 8 of them. The value clip is the "
-    "released code's, 0.2 in units of value. An independent implementation found, with 5 seeds, mean returns of -431 "
-    "(PPO), -379 (MBMA), -375 (MBPO) and -432 (QMA), of the last three evaluations -212, -180, -182 and -202, at about "
-    "31,000 steps -393, -291, -278 and -340, and with the value clip, 2 seeds, ends of -793 (PPO) and -368 (MBMA). "
-    "MBMA and MBPO cannot be told apart here: the task is deterministic and easily modelled.",
 )

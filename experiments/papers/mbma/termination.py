@@ -112,11 +112,4 @@ TABLE = Table(
     ),
     figures=figures,
     statistic="mean",
-    notes="brax/inverted_pendulum pays 1 a step until the pole falls. The paper's model predicts no terminations, so "
-    "all actions have the same imagined rewards and only the value of the last state tells them apart. Settings of "
-    "mbma/pendulum, with discount 0.99 and plain rewards; 16 greedy episodes after every update of 2048 steps. "
-    "steps to 950: of the first evaluation with that mean return; a seed without one counts with all steps. Backend "
-    "generalized: with Brax's spring backend, the default, observations do not tell how the velocities go on (a linear "
-    "fit leaves 65 % of their deviation, here 1 %), and no model of them can. A first version of this table used it, "
-    "with 204,800 steps: mean returns 332 (PPO) and 88 (MBMA with and without terminations).",
 )

@@ -1,0 +1,10 @@
+"""What is timed: a module each, with its ``Settings`` and ``measure(settings)``, which returns a ``Report``."""
+
+# Name of the module -> what it measures.
+BENCHMARKS = {
+    "speed": "training, beside peers that do the same work or beside another checkout of rlx",
+    "breakdown": "what share of an iteration of PPO each part takes",
+    "environments": "steps a second of microRTS by itself",
+    "masked_run": "how long a training of masked PPO in microRTS takes, and what of it",
+    "many_actions": "what share of a learning event of MBMA each part takes",
+}

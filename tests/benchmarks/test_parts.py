@@ -1,0 +1,53 @@
+"""What takes a training apart: shares that make up the whole."""
+
+from types import SimpleNamespace
+
+import pytest
+from benchmarks import breakdown, many_actions, masked_run
+from benchmarks.report import Settings
+
+
+def test_a_training_of_masked_ppo_is_taken_apart():
+    report = masked_run.measure(Settings(repetitions=1, quick=True))
+    (row,) = report.rows
+    shares = {name: value for name, value in row.items() if name.endswith("%")}
+    assert sum(shares.values()) == pytest.approx(100)
+    assert all(value > 0 for name, value in shares.items() if "rest" not in name)
+    minutes = row["event and evaluation, s"] * 245 / 60
+    assert row["all 500k steps, min"] == pytest.approx(minutes)
+    assert f"take {minutes:.1f} minutes" in report.description
+
+
+def test_parts_of_an_iteration_of_ppo_come_from_differences():
+    seconds = {"environment": 1.0, "collect": 3.0, "batch": 0.5, "gather": 0.25, "optimiser": 2.0, "epochs": 5.25}
+    rows = breakdown.rows(seconds | {"iteration": 10.0, "dispatch": 0.25})
+    assert {row["part"]: row["ms"] for row in rows} == {
+        "environment steps": 1000,
+        "acting and keeping transitions": 2000,
+        "values and advantages": 500,
+        "shuffling and gathering": 250,
+        "losses and gradients": 3000,
+        "clipping and Adam": 2000,
+        "dispatch": 250,
+        "the rest": 1000,
+        "an iteration": 10_000,
+    }
+    assert [row["share, %"] for row in rows] == [10, 20, 5, 2.5, 30, 20, 2.5, 10, 100]
+
+
+def test_a_learning_event_of_mbma_is_compared_with_one_of_ppo():
+    agent = SimpleNamespace(num_envs=8, rollout_length=256, num_extras=8, horizon=6, model_updates=320)
+    seconds = {"collect": 1.0, "batch": 0.5, "fit": 4.0, "draw": 2.0, "epochs": 2.5, "plain epochs": 0.5}
+    seconds |= {"none": 2.0, "model": 12.5, "states": 16.0, "critic": 8.0, "simulator": 4.0}
+    assert {row["part"]: (row["ms"], row["share, %"]) for row in many_actions.rows(seconds)} == {
+        "collect": (1000, 8),
+        "values and advantages": (500, 4),
+        "model fit": (4000, 32),
+        "imagination": (2000, 16),
+        "policy epochs": (2500, 20),
+        "the rest": (2500, 20),
+        "a learning event": (12_500, 100),
+    }
+    text = many_actions.description(agent, seconds)
+    assert "times as long take those with extra samples: 6.2 (model), 8.0 (states), 4.0 (critic), 2.0 (sim" in text
+    assert text.endswith("alone take 5.0 times as long as without extra samples.")
