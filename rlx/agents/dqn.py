@@ -132,13 +132,7 @@ class DQN:
     @property
     def network(self) -> QNetwork:
         """Observations to action values ``[..., A]``."""
-        return QNetwork(
-            self.num_actions,
-            self.hidden_sizes,
-            self.activation,
-            self.spec.obs_shape,
-            self.dueling,
-        )
+        return QNetwork(self.num_actions, self.hidden_sizes, self.activation, self.spec.obs_shape, self.dueling)
 
     @property
     def gradient_step(self) -> Optimiser:
@@ -161,12 +155,7 @@ class DQN:
         if self.double:
             next_q_online = self.network.apply(params, batch.next_obs)
             target = jax.vmap(td.double_q_target)(
-                batch.reward,
-                batch.discount,
-                batch.terminated,
-                next_q_online,
-                next_q_target,
-                batch.next_action_mask,
+                batch.reward, batch.discount, batch.terminated, next_q_online, next_q_target, batch.next_action_mask
             )
         else:
             target = jax.vmap(td.q_target)(

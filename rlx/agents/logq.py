@@ -149,11 +149,7 @@ class LogDQN:
     def network(self) -> SignedQNetwork:
         """Observations to ``y+`` and ``y-``, ``[..., A, 2]``."""
         return SignedQNetwork(
-            self.num_actions,
-            self.hidden_sizes,
-            self.activation,
-            self.spec.obs_shape,
-            self.zero_negative,
+            self.num_actions, self.hidden_sizes, self.activation, self.spec.obs_shape, self.zero_negative
         )
 
     @property

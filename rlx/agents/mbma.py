@@ -40,19 +40,7 @@ from rlx.ops import gradient_variance, optimisers
 from rlx.ops.distributions import Distribution, policy_of
 from rlx.ops.optimisers import Optimiser
 from rlx.settings import environment_step, hyper
-from rlx.types import (
-    Box,
-    Clock,
-    Discrete,
-    EnvSpec,
-    Key,
-    Metrics,
-    Mode,
-    Needs,
-    PyTree,
-    Timestep,
-    Transition,
-)
+from rlx.types import Box, Clock, Discrete, EnvSpec, Key, Metrics, Mode, Needs, PyTree, Timestep, Transition
 
 
 @struct.dataclass

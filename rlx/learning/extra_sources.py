@@ -210,13 +210,7 @@ class CriticSource(NamedTuple):
         return Learner(*learned), {"q_loss": losses["q_loss"].mean()}
 
     def draw(
-        self,
-        state: Learner,
-        actor_critic: ActorCritic,
-        rollout: Transition,
-        batch: Batch,
-        key: Key,
-        horizon: jax.Array,
+        self, state: Learner, actor_critic: ActorCritic, rollout: Transition, batch: Batch, key: Key, horizon: jax.Array
     ) -> Extras:
         """Actions of the real states, of advantage ``min(Q1, Q2) - V``."""
         obs, mask = flattened((rollout.obs, rollout.action_mask))
