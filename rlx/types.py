@@ -66,6 +66,17 @@ class EnvSpec:
     counters: tuple[str, ...] = ()
 
     @property
+    def nvec(self) -> tuple[int, ...]:
+        """Number of choices of each component of a discrete or factored action; a discrete one has one component."""
+        match self.action_space:
+            case Discrete(n):
+                return (n,)
+            case MultiDiscrete(nvec):
+                return nvec
+            case Box():
+                raise ValueError(f"{self.name}: continuous actions have no choices")
+
+    @property
     def action_shape(self) -> tuple[int, ...]:
         """Shape of one action."""
         match self.action_space:

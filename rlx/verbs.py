@@ -7,13 +7,14 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rlx import build, registry
-from rlx.envs.api import Env, make_env
+from rlx import build
+from rlx.envs.api import Env
 from rlx.errors import ConfigurationError
 from rlx.loggers.console import Console
 from rlx.loggers.jsonl import JsonLines, read_rows, truncate_after
 from rlx.loggers.tensorboard import TensorBoard
 from rlx.loggers.wandb import WandB
+from rlx.run_config import agent_config, differing, listed, make_settings, plain, read_back
 from rlx.runner import folder as run_folder
 from rlx.runner.checkpoint import Checkpoints
 from rlx.runner.evaluate import Evaluation
@@ -24,7 +25,7 @@ from rlx.runner.population import Member, Population, members_of, stack
 from rlx.runner.run import Evaluated, Event, Note, Phase, Run, Stopped, load_acting
 from rlx.runner.run import Trained as TrainedTo
 from rlx.runner.settings import RunSettings
-from rlx.settings import check_names, checked, settings_of
+from rlx.settings import checked, settings_of
 from rlx.types import Agent, Clock, Mode, PyTree
 
 
@@ -79,11 +80,11 @@ def train(
         RunFailed: if a loss or a return is no longer finite.
     """
     run_settings = make_settings(**settings)
-    agents = [build.validate(each) for each in _listed(agent)]
+    agents = [build.validate(each) for each in listed(agent)]
     population = _population(agents, env, run_settings)
     config = {
-        "agent": _agent_config(agents),
-        "env": _plain(env.config),
+        "agent": agent_config(agents),
+        "env": plain(env.config),
         "run": dataclasses.asdict(run_settings),
     }
     folder = run_folder.create(run_settings.run_dir, config)
@@ -111,7 +112,7 @@ def resume(
         ConfigurationError: if there is no such run, or its checkpoint is missing or damaged.
     """
     folder = Path(folder).expanduser()
-    agents, env, settings = _rebuild(folder, agent, env)
+    agents, env, settings = read_back(folder, agent, env)
     steps = _plan(agents[0], settings).steps
     parts = (folder / "checkpoints", folder / "policy")
     if all(steps in Checkpoints(part, keep=1, read_only=True).steps() for part in parts):
@@ -128,7 +129,7 @@ def load(folder: str | Path, *, agent: Agent | Sequence[Agent] | None = None, en
         ConfigurationError: if there is no such run, or its policy is missing or damaged.
     """
     folder = Path(folder).expanduser()
-    agents, env, settings = _rebuild(folder, agent, env)
+    agents, env, settings = read_back(folder, agent, env)
     members = members_of(agents, settings.all_seeds)
     clock = Clock.start(settings.total_steps, _plan(agents[0], settings).steps_per_iteration)
     step, state = load_acting(folder, Population(members, env), clock)
@@ -154,26 +155,6 @@ def evaluate(trained: Trained, *, num_episodes: int | None = None, mode: Mode | 
     }
     population = Population(trained.members, trained.env, **chosen)
     return population.evaluate(population.scatter(trained.state), trained.step)
-
-
-def make_settings(**settings: Any) -> RunSettings:
-    """``RunSettings``, checked.
-
-    Raises:
-        ConfigurationError: for an unknown name, a wrong type or a value out of range.
-    """
-    fields = settings_of(RunSettings)
-    check_names(settings, fields, "", "a run")
-    made = RunSettings(**{name: checked(fields[name], value, "") for name, value in settings.items()})
-    if not made.seeds and made.seed + made.num_seeds > 2**32:
-        raise ConfigurationError(f"seed={made.seed} and the next {made.num_seeds - 1} exceed 4294967295; lower it")
-    return made
-
-
-def differing(agents: Sequence[Agent]) -> list[dict[str, float]]:
-    """Of each agent, the hyperparameters in which they differ, by name."""
-    names = [name for name in settings_of(type(agents[0])) if len({vars(agent)[name] for agent in agents}) > 1]
-    return [{name: vars(agent)[name] for name in names} for agent in agents]
 
 
 def _population(agents: Sequence[Agent], env: Env, settings: RunSettings) -> Population:
@@ -279,60 +260,3 @@ def _loggers(settings: RunSettings, folder: Path, step: int) -> list[Logger]:
     if settings.wandb:
         loggers.append(WandB(settings.wandb_project, folder.name, run_folder.read_config(folder), folder))
     return loggers
-
-
-def _rebuild(
-    folder: Path, agent: Agent | Sequence[Agent] | None, env: Env | None
-) -> tuple[list[Agent], Env, RunSettings]:
-    """Agents, environment and settings from a run's ``config.yaml``, where they are not given."""
-    config = run_folder.read_config(folder)
-    file = folder / "config.yaml"
-    if agent is None and config["agent"].get("name") not in registry.agents():
-        raise ConfigurationError(f"{file}: no agent is called {config['agent'].get('name')!r}; pass the run's agent=")
-    if env is None and "/" not in str(config["env"].get("name")):
-        raise ConfigurationError(f"{file}: no environment is called {config['env'].get('name')!r}; pass the run's env=")
-    try:
-        env = make_env(**config["env"]) if env is None else env
-        agents = _agents_of(config["agent"], env) if agent is None else _listed(agent)
-        return agents, env, make_settings(**config["run"])
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{file}: {error}") from error
-    except TypeError as error:
-        raise ConfigurationError(f"{file} is damaged ({error}); restore it from the run's metadata") from error
-
-
-def _listed(agent: Agent | Sequence[Agent]) -> list[Agent]:
-    """One agent or several, as a list.
-
-    Raises:
-        ConfigurationError: if there is none.
-    """
-    agents: list[Any] = list(agent) if isinstance(agent, (list, tuple)) else [agent]
-    if not agents:
-        raise ConfigurationError("there is no agent in the list; give one or more")
-    return agents
-
-
-def _agent_config(agents: Sequence[Agent]) -> dict[str, Any]:
-    """The agents' fields; a list of values, one an agent, where they differ."""
-    names = {type(agent) for agent in agents}
-    if len(names) > 1:
-        raise ConfigurationError("members of one population must be of one kind of agent")
-    fields = {name: vars(agents[0])[name] for name in settings_of(type(agents[0]))}
-    varied = {name: [_plain(values)[name] for values in differing(agents)] for name in differing(agents)[0]}
-    return {"name": build.agent_name(agents[0]), **_plain(fields), **varied}
-
-
-def _agents_of(config: Mapping[str, Any], env: Env) -> list[Agent]:
-    """The inverse of `_agent_config`."""
-    fields = settings_of(registry.agent_class(config["name"]))
-    varied = [name for name, value in config.items() if isinstance(value, list) and fields[name].type is float]
-    if not varied:
-        return [build.make_agent(spec=env, **config)]
-    each = zip(*(config[name] for name in varied), strict=True)
-    return [build.make_agent(spec=env, **{**config, **dict(zip(varied, values, strict=True))}) for values in each]
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values as YAML can hold them: arrays and NumPy numbers as lists and numbers."""
-    return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in values.items()}

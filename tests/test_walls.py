@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-MODULES = ("dqn", "linear_q", "logq", "masked_ppo", "mbma", "ppo")
+MODULES = ("dqn", "logq", "masked_ppo", "mbma", "ppo")
 
 
 def loaded(code, *asked):

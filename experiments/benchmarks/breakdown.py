@@ -16,7 +16,7 @@ from rlx.envs import vector
 from rlx.envs.api import Env
 from rlx.ops.optimisers import Optimiser
 from rlx.runner.run import CHUNK_SECONDS
-from rlx.types import Key, Metrics, PyTree
+from rlx.types import Key, PyTree
 
 _LARGE = 1024
 _ITERATIONS = {True: 4, False: 40}  # in a repetition, quick or not
@@ -85,7 +85,7 @@ def partial_programs(agent: Any, env: Env) -> dict[str, Program]:
         return agent.make_batch(dataclasses.replace(state.agent, params=nudged), rollout)
 
     return {
-        "environment": programs.repeated(stepping, (state.env, state.timestep)),
+        "environment": programs.repeated(stepping, (state.scene.env, state.scene.timestep)),
         "collect": programs.repeated(collecting, collected),
         "batch": programs.repeated(batching, batch),
         **learning_programs(agent, (state.agent.params, state.agent.opt_state), batch),
@@ -95,7 +95,7 @@ def partial_programs(agent: Any, env: Env) -> dict[str, Program]:
 def learning_programs(agent: Any, learned: PyTree, batch: PyTree) -> dict[str, Program]:
     """Programs that do parts of the epochs on ``batch``, from parameters and optimiser state."""
 
-    def touching(weight: jax.Array, minibatch: PyTree) -> tuple[jax.Array, Metrics]:
+    def touching(weight: jax.Array, minibatch: PyTree) -> tuple[jax.Array, dict[str, jax.Array]]:
         return weight * sum(leaf.sum() for leaf in jax.tree.leaves(minibatch)), {}
 
     adding = Optimiser(init=lambda weight: (), step=lambda grad, state, weight, rate: (weight + grad, state))

@@ -14,7 +14,7 @@ from jax.sharding import Mesh, PartitionSpec
 import rlx
 from benchmarks.report import Report, Settings
 from rlx.envs import vector
-from rlx.runner import population
+from rlx.runner.programs import compiler_options
 from rlx.types import Key, MultiDiscrete, PyTree
 
 DESCRIPTION = """A step is all that training asks of an environment: observations, masks, auto-reset, and here
@@ -98,7 +98,7 @@ def player(name: str, num_envs: int, devices: int = 1, quick: bool = False) -> C
 
     mesh, axis = Mesh(np.array(jax.devices()[:devices]), "envs"), PartitionSpec("envs")
     spread = functools.partial(jax.shard_map, mesh=mesh, in_specs=axis, out_specs=axis, check_vma=False)
-    options = population.compiler_options(jax.default_backend())
+    options = compiler_options(jax.default_backend())
     program = jax.jit(spread(run), donate_argnums=0, compiler_options=options)
     carry = jax.jit(spread(start))(jax.random.split(jax.random.key(0), devices))
     turns = itertools.count()

@@ -68,7 +68,9 @@ def partial_programs(agent: Any, env: Env) -> dict[str, Program]:
     collecting, collected = programs.collecting(agent, env, state)
     rollout = collected[-1]
     batch = jax.jit(agent.make_batch)(state.agent, rollout)
-    extras = jax.jit(agent.draw)(state.agent, rollout, batch, jax.random.key(2), horizon)
+    source, around = agent.extra_source(), agent.actor_critic(state.agent)
+    draw = lambda key: source.draw(state.agent.source, around, rollout, batch, key, horizon)  # noqa: E731
+    extras = jax.jit(draw)(jax.random.key(2))
 
     def batching(_: PyTree, key: Key) -> PyTree:
         # New observations, so that XLA does not do every turn at once.
@@ -77,16 +79,16 @@ def partial_programs(agent: Any, env: Env) -> dict[str, Program]:
         return agent.make_batch(state.agent, nudged)
 
     def fitting(carry: PyTree, key: Key) -> PyTree:
-        return agent.fit_model(carry, rollout, key, state.clock)[0]
+        return source.fit(carry, rollout, batch, key, state.clock.advance())[0]
 
     def drawing(_: PyTree, key: Key) -> PyTree:
-        return agent.draw(state.agent, rollout, batch, key, horizon)
+        return draw(key)
 
     learned = (state.agent.params, state.agent.opt_state)
     return {
         "collect": programs.repeated(collecting, collected),
         "batch": programs.repeated(batching, batch),
-        "fit": programs.repeated(fitting, state.agent),
+        "fit": programs.repeated(fitting, state.agent.source),
         "draw": programs.repeated(drawing, extras),
         "epochs": programs.repeated(policy_epochs(agent, (batch, extras), jnp.ones(agent.num_extras)), learned),
         "plain epochs": programs.repeated(policy_epochs(agent, (batch, None), jnp.zeros(0)), learned),

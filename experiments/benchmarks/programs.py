@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks.turns import Program
-from rlx.agents.ppo import minibatch_epochs
 from rlx.envs.api import Env
+from rlx.learning.on_policy import minibatch_epochs
 from rlx.ops.optimisers import Optimiser
 from rlx.runner import loop, population
 from rlx.runner.collect import collect
+from rlx.runner.programs import compiler_options
 from rlx.types import Clock, Key, PyTree
 
 # A part of training: from what the last one returned and a new key to the next.
@@ -22,17 +23,20 @@ _ENDLESS = 2**30  # environment steps
 
 def whole(agent: Any, env: Env) -> Program:
     """The training program itself, with one member."""
-    mesh = population.mesh_for(1)
-    agents = population.place(population.stack([agent]), mesh)
-    programs = population.programs(env, mesh, eval_episodes=1, mode="greedy")
-    state = programs.init(agents, population.keys_for([0], population.INIT_STREAM), Clock.start(_ENDLESS))
+    members = population.Population(population.members_of([agent], [0]), env)
+    states = members.start(clock_of(agent))
 
     def run(times: int) -> None:
-        nonlocal state
-        state, healthy, _ = programs.chunk(agents, state, jnp.int32(times), jnp.bool_(True))
+        nonlocal states
+        states, healthy, _ = members.advance(states, times, new_window=True)
         jax.block_until_ready(healthy)
 
     return run
+
+
+def clock_of(agent: Any) -> Clock:
+    """The clock of a run that begins and hardly ever ends."""
+    return Clock.start(_ENDLESS, agent.needs.num_envs * agent.needs.rollout_length)
 
 
 def repeated(part: Part, carry: PyTree) -> Program:
@@ -42,33 +46,29 @@ def repeated(part: Part, carry: PyTree) -> Program:
         keyed = lambda i, carry: part(carry, jax.random.fold_in(jax.random.key(2), i))  # noqa: E731
         return jax.lax.fori_loop(0, times, keyed, carry)
 
-    program = jax.jit(run, compiler_options=population.compiler_options(jax.default_backend()))
+    program = jax.jit(run, compiler_options=compiler_options(jax.default_backend()))
     return lambda times: jax.block_until_ready(program(carry, jnp.int32(times)))
 
 
 def start(agent: Any, env: Env) -> loop.RunState:
     """The state of a run that begins."""
-    return jax.jit(lambda key: loop.init(agent, env, key, Clock.start(_ENDLESS)))(jax.random.key(0))
+    return jax.jit(lambda key: loop.init(agent, env, key, clock_of(agent)))(jax.random.key(0))
 
 
 def collecting(agent: Any, env: Env, state: loop.RunState) -> tuple[Part, PyTree]:
     """The part that collects a rollout with the agent of ``state``, and a carry for it that ends with a rollout."""
 
     def part(carry: PyTree, key: Key) -> PyTree:
-        env_state, timestep, episodes = carry[0:3]
-        return collect(agent, env, state.agent, env_state, timestep, episodes, key, state.clock)
+        return collect(agent, env, state.agent, carry[0], key, state.clock)
 
-    return part, jax.jit(part)((state.env, state.timestep, state.statistics), jax.random.key(1))
+    return part, jax.jit(part)((state.scene,), jax.random.key(1))
 
 
 def epochs(agent: Any, loss: Any, optimiser: Optimiser, samples: PyTree) -> Part:
     """The part that goes through minibatches of ``samples``; it carries parameters and optimiser state."""
 
     def part(carry: PyTree, key: Key) -> PyTree:
-        params, opt_state = carry
         passes, minibatches = agent.num_epochs, agent.num_minibatches
-        return minibatch_epochs(
-            loss, optimiser, agent.learning_rate, params, opt_state, samples, key, passes, minibatches
-        )[:2]
+        return minibatch_epochs(loss, optimiser, agent.learning_rate, carry, samples, key, passes, minibatches)[0]
 
     return part

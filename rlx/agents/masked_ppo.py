@@ -22,11 +22,10 @@ from flax import linen as nn
 from flax import struct
 
 from rlx.agents import fields
-from rlx.errors import ConfigurationError
 from rlx.learning import on_policy
 from rlx.learning.on_policy import Batch, Losses
 from rlx.networks import running_statistics
-from rlx.networks.conv import ConvLayer, ConvNetwork
+from rlx.networks.conv import MAP_TRUNKS, ConvNetwork
 from rlx.networks.heads import PolicyNetwork, ValueNetwork
 from rlx.networks.running_statistics import RunningStatistics
 from rlx.ops import invalid_actions, optimisers
@@ -38,7 +37,6 @@ from rlx.types import (
     Discrete,
     EnvSpec,
     Key,
-    Memory,
     Metrics,
     Mode,
     MultiDiscrete,
@@ -47,14 +45,6 @@ from rlx.types import (
     Timestep,
     Transition,
 )
-
-# The paper's networks (its table 5) by the shape of a microRTS observation, each with a dense layer of 128 on top.
-MAP_TRUNKS = {
-    (4, 4, 27): (ConvLayer(16, 2),),
-    (10, 10, 27): (ConvLayer(16, 3), ConvLayer(32, 3)),
-    (16, 16, 27): (ConvLayer(16, 3), ConvLayer(32, 3)),
-    (24, 24, 27): (ConvLayer(16, 3, pool=2), ConvLayer(32, 2, pool=2)),
-}
 
 
 @struct.dataclass
@@ -138,7 +128,7 @@ class MaskedPPO:
             self.rollout_length,
             fresh_episodes=self.restarts,
             acting=("params", "statistics"),
-            memory=Memory(statistics_of, with_timestep, of_state=True) if self.follows else None,
+            memory=on_policy.STATISTICS if self.follows else None,
         )
 
     @property
@@ -191,7 +181,7 @@ class MaskedPPO:
         of_rollout = {
             # the paper's approximate KL: mean of ln pi_old - ln pi_new in the last minibatch
             "last_approx_kl": updates["log_prob_drop"][-1],
-            **invalid_actions.rates(rollout.info, rollout.action_mask, self.nvec),
+            **invalid_actions.rates(rollout.info, rollout.action_mask, self.spec.nvec),
         }
         metrics = dataclasses.replace(metrics, means=metrics.means | of_rollout)
         return MaskedPPOState(params, opt_state, on_policy.updated(state.statistics, rollout.obs)), metrics
@@ -204,16 +194,10 @@ class MaskedPPO:
         return action.reshape(-1, *self.spec.action_shape)
 
     @property
-    def nvec(self) -> tuple[int, ...]:
-        """Number of choices of each component; a discrete action has one component."""
-        space = self.spec.action_space
-        return space.nvec if isinstance(space, MultiDiscrete) else (space.n,)  # type: ignore[union-attr]
-
-    @property
     def actor(self) -> nn.Module:
         """Observations to logits ``[..., sum(nvec)]``."""
         if self.spec.obs_shape in MAP_TRUNKS:
-            return ConvNetwork(MAP_TRUNKS[self.spec.obs_shape], (128,), sum(self.nvec))
+            return ConvNetwork(MAP_TRUNKS[self.spec.obs_shape], (128,), sum(self.spec.nvec))
         return PolicyNetwork(self.spec.action_space, self.hidden_sizes, self.activation, self.spec.obs_shape)
 
     @property
@@ -247,15 +231,18 @@ class MaskedPPO:
 
     def policy_of(self, logits: jax.Array, mask: jax.Array | None) -> FactoredCategorical:
         """The policy of those logits: a softmax over the valid choices of each component (paper, section 3)."""
-        return FactoredCategorical(logits, self.nvec, mask)
+        return FactoredCategorical(logits, self.spec.nvec, mask)
 
     def make_batch(self, state: MaskedPPOState, rollout: Transition) -> Batch:
         """PPO's batch of a rollout ``[T, N]``, flattened to ``[T * N]``, after the penalty."""
-        rollout = dataclasses.replace(rollout, reward=self.penalised_reward(rollout))
+        if self.regime == "penalty":
+            # r + r_inv (n_null + n_busy + n_owner)
+            reward = rollout.reward + self.invalid_penalty * invalid_actions.number(rollout.info, self.spec.name)
+            rollout = dataclasses.replace(rollout, reward=reward)
         if self.truncation_is_terminal:
             rollout = on_policy.without_truncations(rollout)
         obs, value, next_value = self.values_of(state, rollout)
-        action = rollout.action.reshape(*rollout.reward.shape, len(self.nvec))
+        action = rollout.action.reshape(*rollout.reward.shape, len(self.spec.nvec))
         learned = dataclasses.replace(rollout, action=action, action_mask=self.learning_mask(rollout))
         batch = on_policy.make_batch(learned, obs, value, next_value, self.discount, self.trace_decay)
         if self.advantages == "minibatch":
@@ -278,22 +265,6 @@ class MaskedPPO:
         # What was acted on next was normalised then; only what no action followed is left to be.
         acted_on = ~(rollout.terminated | rollout.truncated).at[-1].set(True)
         return obs, value, jnp.where(acted_on, jnp.roll(value, -1, axis=0), next_value)
-
-    def penalised_reward(self, rollout: Transition) -> jax.Array:
-        """The reward that is learned from: ``r``, or ``r + r_inv (n_null + n_busy + n_owner)``.
-
-        Raises:
-            ConfigurationError: if there should be a penalty, but the task counts no invalid actions.
-        """
-        if self.regime != "penalty":
-            return rollout.reward
-        counters = invalid_actions.counters(rollout.info)
-        if not counters:
-            raise ConfigurationError(
-                f"regime=penalty needs counters of invalid actions, but {self.spec.name} reports none; "
-                "let its info have invalid_... entries, or choose another regime"
-            )
-        return rollout.reward + self.invalid_penalty * sum(counters.values())
 
     def loss(self, params: PyTree, batch: Batch) -> tuple[jax.Array, Losses]:
         """Clipped surrogate, value loss and entropy term of one minibatch ``[B]``."""
@@ -325,13 +296,3 @@ class MaskedPPO:
         """Mean of ``H``, or of ``-p ln p`` of the choices taken: as the ratio, of all components together or of one."""
         each = policy.component_entropy() if self.entropy == "exact" else -jnp.exp(log_prob) * log_prob
         return (each.sum(-1) if self.ratio == "joint" else each).mean()
-
-
-def statistics_of(state: MaskedPPOState, num_envs: int) -> RunningStatistics | None:
-    """What a rollout's statistics begin with."""
-    return state.statistics
-
-
-def with_timestep(state: MaskedPPOState, statistics: RunningStatistics, timestep: Timestep) -> RunningStatistics:
-    """The statistics with a timestep's observations taken in."""
-    return running_statistics.update(statistics, timestep.obs)

@@ -16,31 +16,32 @@ Number of extra samples and length of rollouts grow over training; both are mask
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import chex
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jax.flatten_util import ravel_pytree
 
 from rlx.agents import fields
 from rlx.errors import ConfigurationError
-from rlx.learning import on_policy
+from rlx.learning import extra_samples, on_policy
 from rlx.learning.extra_samples import ActorCritic, Extras, Imagination, Source
-from rlx.learning.extra_sources import CriticSource, ModelSource, Simulator, SimulatorSource
+from rlx.learning.extra_sources import CriticSource, Fit, ModelSource, ReplaySize, Simulator, SimulatorSource
 from rlx.learning.on_policy import Batch, Losses
 from rlx.networks import running_statistics
 from rlx.networks.dynamics import DynamicsModel
 from rlx.networks.heads import PairNetwork, PolicyNetwork, ValueNetwork
 from rlx.networks.initialisers import orthogonal
 from rlx.networks.running_statistics import RunningStatistics
-from rlx.ops import gradient_variance, optimisers
+from rlx.ops import optimisers
 from rlx.ops.distributions import Distribution, policy_of
 from rlx.ops.optimisers import Optimiser
 from rlx.settings import environment_step, hyper
 from rlx.types import Box, Clock, Discrete, EnvSpec, Key, Metrics, Mode, Needs, PyTree, Timestep, Transition
+
+SOURCES = ("none", "model", "states", "critic", "simulator")
+ACTIVATIONS = ("tanh", "relu", "swish", "leaky_relu")
 
 
 @struct.dataclass
@@ -64,23 +65,11 @@ class MBMA:
 
     spec: EnvSpec = struct.field(pytree_node=False)
     simulator: Simulator | None = environment_step()
-    source: str = hyper(
-        "model",
-        "where extra samples come from",
-        choices=("none", "model", "states", "critic", "simulator"),
-        static=True,
-    )
+    source: str = hyper("model", "of extra samples; none: there are none", choices=SOURCES, static=True)
     num_extras: int = hyper(8, "extra samples a state", within="[1, inf)", static=True)
-    horizon: int = hyper(
-        8,
-        "longest rollout of model or simulator; of source=states always num_extras + 1",
-        within="[1, inf)",
-        static=True,
-    )
+    horizon: int = hyper(8, "longest rollout of model or simulator; unused by states", within="[1, inf)", static=True)
     extras_start: int = hyper(10_000, "environment steps before the first extra sample", within="[0, inf)", static=True)
-    extras_growth: float = hyper(
-        0.15, "share of all updates in which numbers and lengths grow from 1 and 2; 0: none", within="[0, 1]"
-    )
+    extras_growth: float = hyper(0.15, "share of updates in which numbers and lengths grow; 0: none", within="[0, 1]")
     num_envs: int = fields.num_envs(64)
     rollout_length: int = fields.rollout_length(64)
     num_epochs: int = fields.num_epochs(4)
@@ -101,41 +90,22 @@ class MBMA:
     )
     hidden_sizes: tuple[int, ...] = hyper((64, 64), "hidden units of the actor", within="[1, inf)", static=True)
     critic_hidden_sizes: tuple[int, ...] = fields.critic_hidden_sizes((64, 64))
-    activation: str = hyper(
-        "tanh",
-        "activation of the hidden layers of actor and critic",
-        choices=("tanh", "relu", "swish", "leaky_relu"),
-        static=True,
-    )
+    activation: str = hyper("tanh", "activation of hidden layers", choices=ACTIVATIONS, static=True)
     squash_mean: bool = hyper(False, "keep the mean of continuous actions in (-1, 1) by a tanh", static=True)
     model_hidden_sizes: tuple[int, ...] = hyper(
         (128, 128), "hidden units of the model's networks, and of the Q-functions", within="[1, inf)", static=True
     )
     model_learning_rate: float = hyper(3e-4, "step size of the model's Adam", within="(0, inf)")
-    model_adam_epsilon: float = hyper(
-        1e-8, "added to the root in the denominator of the model's Adam", within="(0, inf)"
-    )
+    model_adam_epsilon: float = hyper(1e-8, "epsilon in the denominator of the model's Adam", within="(0, inf)")
     model_updates: int = hyper(320, "gradient updates of the model in a learning event", within="[1, inf)", static=True)
-    first_fit: int = hyper(
-        8,
-        "times as many updates of the model in the first event that has extra samples",
-        within="[1, inf)",
-        static=True,
-    )
+    first_fit: int = hyper(8, "factor of model_updates in the first event that fits", within="[1, inf)", static=True)
     model_batch_size: int = hyper(128, "transitions in a minibatch of the model", within="[1, inf)", static=True)
     replay_size: int = hyper(200_000, "transitions the model's replay holds", within="[1, inf)", static=True)
     predict_termination: bool = hyper(False, "let the model learn where episodes end", static=True)
     diagnosis_lags: int = hyper(
-        0,
-        "steps that the task remembers: log what more actions and more steps would gain; 0: do not",
-        within="[0, inf)",
-        static=True,
+        0, "log what actions or steps would gain, by so many lags", within="[0, inf)", static=True
     )
-    diagnosis_price: float = hyper(
-        0.1,
-        "price of one more action in every state, in lengths of the rollout, that the diagnosis assumes",
-        within="[0, inf)",
-    )
+    diagnosis_price: float = hyper(0.1, "price of an action a state there, in rollout lengths", within="[0, inf)")
 
     @property
     def needs(self) -> Needs:
@@ -152,13 +122,9 @@ class MBMA:
         """
         on_policy.check_minibatches(self.num_envs * self.rollout_length, self.num_minibatches)
         if self.diagnosis_lags and self.source in ("none", "states"):
-            raise ConfigurationError(
-                f"diagnosis_lags needs extra actions, and source={self.source} does not draw any; leave it out"
-            )
+            raise ConfigurationError(f"diagnosis_lags needs extra actions; source={self.source} does not draw any")
         if self.diagnosis_lags >= self.rollout_length:
-            raise ConfigurationError(
-                f"diagnosis_lags={self.diagnosis_lags} needs a longer rollout than rollout_length={self.rollout_length}"
-            )
+            raise ConfigurationError(f"diagnosis_lags={self.diagnosis_lags} needs a longer rollout_length than that")
         actor_key, critic_key, source_key = jax.random.split(key, 3)
         obs = jnp.zeros(self.spec.obs_shape)
         params = {"actor": self.actor.init(actor_key, obs), "critic": self.critic.init(critic_key, obs)}
@@ -188,10 +154,15 @@ class MBMA:
             count, horizon = self.schedule(clock)
             learned, last = source.fit(state.source, rollout, batch, fit_key, clock)
             draw = lambda: source.draw(learned, self.actor_critic(state), rollout, batch, draw_key, horizon)  # noqa: E731
-            extras = computed_if(clock.iterations > self.idle_events, draw)
+            extras = extra_samples.computed_if(clock.iterations > self.idle_events, draw)
             weights = (jnp.arange(self.num_extras) < count).astype(jnp.float32)
             last |= {"extra_samples": count.astype(jnp.float32), "horizon": horizon.astype(jnp.float32)}
-            last |= self.diagnosis(state, batch, extras) if self.diagnosis_lags else {}
+            if self.diagnosis_lags:
+                outputs = self.actor.apply(state.params["actor"], batch.obs)
+                shape = (self.rollout_length, self.num_envs)
+                last |= extra_samples.diagnosis(
+                    self.spec, outputs, batch, extras, shape, self.diagnosis_price, self.diagnosis_lags
+                )
         (params, opt_state), updates = on_policy.minibatch_epochs(
             lambda params, samples: self.loss(params, samples[0], samples[1], weights),
             self.optimiser,
@@ -241,20 +212,12 @@ class MBMA:
         length = self.num_extras + 1 if self.source == "states" else self.horizon
         imagination = Imagination(self.num_extras, length, self.discount, self.trace_decay)
         if self.source in ("model", "states"):
-            return ModelSource(
-                imagination,
-                takes_states=self.source == "states",
-                model=DynamicsModel(self.spec, self.model_hidden_sizes, self.predict_termination),
-                optimiser=optimisers.adam(eps=self.model_adam_epsilon),
-                learning_rate=self.model_learning_rate,
-                first_event=self.idle_events + 1,
-                num_updates=self.model_updates,
-                first_fit=self.first_fit,
-                batch_size=self.model_batch_size,
-                replay_size=self.replay_size,
-                num_envs=self.num_envs,
-                rollout_length=self.rollout_length,
-            )
+            model = DynamicsModel(self.spec, self.model_hidden_sizes, self.predict_termination)
+            optimiser = optimisers.adam(eps=self.model_adam_epsilon)
+            fit = Fit(self.idle_events + 1, self.model_updates, self.first_fit, self.model_batch_size)
+            size = ReplaySize(self.replay_size, self.num_envs, self.rollout_length)
+            takes_states = self.source == "states"
+            return ModelSource(imagination, takes_states, model, optimiser, self.model_learning_rate, fit, size)
         if self.source == "critic":
             network = PairNetwork(1, self.model_hidden_sizes, self.activation, orthogonal(math.sqrt(2)))
             epochs = (self.num_epochs, self.num_minibatches, self.num_extras)
@@ -290,47 +253,13 @@ class MBMA:
         return on_policy.make_batch(rollout, obs, value, next_value, self.discount, self.trace_decay)
 
     def schedule(self, clock: Clock) -> tuple[jax.Array, jax.Array]:
-        """Extra samples a state and length of rollouts in this learning event, int32; 0 before the first sample.
-
-        With ``k`` counting the events that have extra samples, ``min(K, floor(K k / L + 1))`` and
-        ``min(H, floor(H k / L + 2))``, ``L`` a share of all events (released code).
-        """
-        active = clock.iterations - self.idle_events
-        length = self.extras_growth * (clock.total_steps // (self.num_envs * self.rollout_length))
-        grown = jnp.where(length > 0, active / jnp.maximum(length, 1e-6), jnp.inf)
-        count = jnp.minimum(self.num_extras, jnp.floor(self.num_extras * grown + 1))
-        # A rollout that passes through K states needs K + 1 steps.
-        steps, longest = (
-            (self.num_extras, self.num_extras + 1) if self.source == "states" else (self.horizon, self.horizon)
-        )
-        horizon = jnp.minimum(longest, jnp.floor(steps * grown + 2))
-        return jnp.where(active > 0, count, 0).astype(jnp.int32), jnp.where(active > 0, horizon, 0).astype(jnp.int32)
-
-    def diagnosis(self, state: MBMAState, batch: Batch, extras: Extras) -> Losses:
-        """What one more action in every state would take off the gradient's variance, and more steps at that price.
-
-        Shares of the variance, by equation 14's two sides; noisy, to be averaged over updates, and 0 before the first
-        extra sample. The gradient is that by the outputs of the actor.
-        """
-        gradients = self.output_gradients(state, batch, extras)
-        gradients = gradients.reshape(self.rollout_length, self.num_envs, *gradients.shape[1:]).swapaxes(0, 1)
-        found = gradient_variance.diagnose(gradients, self.diagnosis_price, self.diagnosis_lags)
-        share = lambda gain: jnp.where(jnp.any(extras.advantage != 0), gain / found.variance, 0.0)  # noqa: E731
-        return {"gain_of_an_action": share(found.action_gain), "gain_of_steps": share(found.step_gain)}
-
-    def output_gradients(self, state: MBMAState, batch: Batch, extras: Extras) -> jax.Array:
-        """``A grad ln pi`` of each real and extra action by the actor's outputs, ``[B, 1 + K, P]``."""
-        outputs = self.actor.apply(state.params["actor"], batch.obs)
-
-        def one(outputs: PyTree, mask: jax.Array | None, action: jax.Array, advantage: jax.Array) -> jax.Array:
-            score = jax.grad(lambda outputs: policy_of(self.spec.action_space, outputs, mask).log_prob(action))
-            return advantage * ravel_pytree(score(outputs))[0]
-
-        action, advantage = (
-            jnp.concatenate([real[:, None], extra], axis=1)
-            for real, extra in ((batch.action, extras.action), (batch.advantage, extras.advantage))
-        )
-        return jax.vmap(jax.vmap(one, (None, None, 0, 0)))(outputs, batch.action_mask, action, advantage)
+        """Extra samples a state and length of rollouts in this learning event, int32; 0 before the first sample."""
+        num_events = clock.total_steps // clock.steps_per_iteration
+        grown = extra_samples.share_grown(clock.iterations - self.idle_events, self.extras_growth * num_events)
+        count = extra_samples.floor_of(self.num_extras, grown, first=1)  # min(K, floor(K k / L + 1))
+        if self.source == "states":  # a rollout that passes through K states needs K + 1 steps
+            return count, extra_samples.floor_of(self.num_extras, grown, first=2, most=self.num_extras + 1)
+        return count, extra_samples.floor_of(self.horizon, grown, first=2)  # min(H, floor(H k / L + 2))
 
     def loss(self, params: PyTree, batch: Batch, extras: Extras | None, weights: jax.Array) -> tuple[jax.Array, Losses]:
         """Clipped surrogate over all samples, value loss and entropy bonus over the real ones of a minibatch ``[B]``.
@@ -354,20 +283,13 @@ class MBMA:
                 log_prob = policy_of(self.spec.action_space, outputs, extras.action_mask).log_prob(extras.action)
             else:
                 log_prob = jax.vmap(policy.log_prob, 1, 1)(extras.action)
-            extra_losses = jax.vmap(on_policy.surrogates, (1, 1, None), 1)(
-                log_prob - extras.log_prob, extras.advantage, self.clip_epsilon
-            )
+            ratios = log_prob - extras.log_prob
+            extra = jax.vmap(on_policy.surrogates, (1, 1, None), 1)(ratios, extras.advantage, self.clip_epsilon)
             # 1 / (N + 1) sum_n l_n in each state, the real sample included.
-            losses = (losses + (weights * extra_losses).sum(-1)) / (1.0 + weights.sum())
+            losses = (losses + (weights * extra).sum(-1)) / (1.0 + weights.sum())
         surrogate = losses.mean()
         value_loss = on_policy.mean_value_loss(value, batch, self.clip_epsilon if self.clip_value_loss else None)
         entropy = policy.entropy().mean()
         loss = surrogate + self.value_coefficient * value_loss - self.entropy_coefficient * entropy
         metrics = {"loss": loss, "policy_loss": surrogate, "value_loss": value_loss, "entropy": entropy}
         return loss, metrics | on_policy.ratio_metrics(log_ratio, self.clip_epsilon)
-
-
-def computed_if(wanted: jax.Array, compute: Callable[[], PyTree]) -> PyTree:
-    """What ``compute`` gives if it is wanted; else zeros, and no computation."""
-    shapes = jax.eval_shape(compute)
-    return jax.lax.cond(wanted, compute, lambda: jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))

@@ -11,10 +11,13 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jax.flatten_util import ravel_pytree
 
 from rlx.learning.on_policy import Batch
+from rlx.ops import gradient_variance
+from rlx.ops.distributions import policy_of
 from rlx.ops.imagination import Dynamics, Situation, follow, imagined_advantages
-from rlx.types import Clock, Key, PyTree, Transition
+from rlx.types import Clock, EnvSpec, Key, PyTree, Transition
 
 Losses = dict[str, jax.Array]
 Scalar = float | jax.Array
@@ -121,3 +124,67 @@ class Imagination(NamedTuple):
 def flattened(tree: PyTree) -> PyTree:
     """The tree with one leading axis ``[T * N]`` in place of ``[T, N]``."""
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree)
+
+
+def share_grown(event: jax.Array, num_events: Scalar) -> jax.Array:
+    """How far numbers and lengths have grown, from the first event with extra samples on; negative before it.
+
+    Args:
+        event: 1 in the first learning event that has extra samples.
+        num_events: ``L``, learning events until they are full grown; 0 if they are from the start.
+
+    Returns:
+        ``k / L`` with ``k`` the event; infinite where ``L`` is 0.
+    """
+    grown = jnp.where(num_events > 0, event / jnp.maximum(num_events, 1e-6), jnp.inf)
+    return jnp.where(event > 0, grown, -jnp.inf)
+
+
+def floor_of(size: int, grown: jax.Array, first: int, most: int | None = None) -> jax.Array:
+    """``min(most, floor(size grown + first))``, int32, ``most`` ``size`` unless given; 0 before the first event."""
+    counted = jnp.minimum(size if most is None else most, jnp.floor(size * grown + first))
+    return jnp.where(grown > 0, counted, 0).astype(jnp.int32)
+
+
+def computed_if(wanted: jax.Array, compute: Callable[[], PyTree]) -> PyTree:
+    """What ``compute`` gives if it is wanted; else zeros, and no computation."""
+    shapes = jax.eval_shape(compute)
+    return jax.lax.cond(wanted, compute, lambda: jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))
+
+
+def diagnosis(
+    spec: EnvSpec, outputs: PyTree, batch: Batch, extras: Extras, shape: tuple[int, int], price: Scalar, lags: int
+) -> Losses:
+    """What one more action in every state would take off the gradient's variance, and more steps at that price.
+
+    Shares of the variance, by equation 14's two sides (Nauman and Cygan 2023); noisy, to be averaged over updates, and
+    0 before the first extra sample. The gradient is that by the outputs of the actor.
+
+    Args:
+        spec: of the task.
+        outputs: of the actor, for the states of the batch.
+        batch: of a rollout.
+        extras: more actions of its states.
+        shape: ``(T, N)`` of the rollout.
+        price: of one more action in every state, in lengths of the rollout.
+        lags: see `rlx.ops.gradient_variance.diagnose`.
+    """
+    gradients = output_gradients(spec, outputs, batch, extras)
+    gradients = gradients.reshape(*shape, *gradients.shape[1:]).swapaxes(0, 1)
+    found = gradient_variance.diagnose(gradients, price, lags)
+    share = lambda gain: jnp.where(jnp.any(extras.advantage != 0), gain / found.variance, 0.0)  # noqa: E731
+    return {"gain_of_an_action": share(found.action_gain), "gain_of_steps": share(found.step_gain)}
+
+
+def output_gradients(spec: EnvSpec, outputs: PyTree, batch: Batch, extras: Extras) -> jax.Array:
+    """``A grad ln pi`` of each real and extra action by the actor's outputs, ``[B, 1 + K, P]``."""
+
+    def one(outputs: PyTree, mask: jax.Array | None, action: jax.Array, advantage: jax.Array) -> jax.Array:
+        score = jax.grad(lambda outputs: policy_of(spec.action_space, outputs, mask).log_prob(action))
+        return advantage * ravel_pytree(score(outputs))[0]
+
+    action, advantage = (
+        jnp.concatenate([real[:, None], extra], axis=1)
+        for real, extra in ((batch.action, extras.action), (batch.advantage, extras.advantage))
+    )
+    return jax.vmap(jax.vmap(one, (None, None, 0, 0)))(outputs, batch.action_mask, action, advantage)

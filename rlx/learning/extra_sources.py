@@ -34,6 +34,30 @@ class Learner:
     opt_state: PyTree
 
 
+class Fit(NamedTuple):
+    """When and how often a model is fitted.
+
+    Attributes:
+        first_event: the first learning event that does so, counted from 1.
+        num_updates: gradient updates in a learning event.
+        first_factor: times as many in the first.
+        batch_size: transitions in each.
+    """
+
+    first_event: int
+    num_updates: int
+    first_factor: int
+    batch_size: int
+
+
+class ReplaySize(NamedTuple):
+    """Transitions that a replay holds, and the shape in which they come: as for `rlx.replay.replay.create`."""
+
+    num_transitions: int
+    num_envs: int
+    rollout_length: int
+
+
 class ModelSource(NamedTuple):
     """A learned model of the task, fitted to a replay of its own (Nauman and Cygan 2023, section 5).
 
@@ -43,13 +67,8 @@ class ModelSource(NamedTuple):
         model: raw observations and actions to what follows.
         optimiser: of the model.
         learning_rate: of the model.
-        first_event: the learning event, counted from 1, in which the model is first fitted.
-        num_updates: gradient updates in a learning event.
-        first_fit: times as many in the first.
-        batch_size: transitions in each.
-        replay_size: transitions that the replay holds.
-        num_envs: parallel environments.
-        rollout_length: steps of a rollout.
+        schedule: when it is fitted, and how often.
+        size: of its replay.
     """
 
     imagination: Imagination
@@ -57,13 +76,8 @@ class ModelSource(NamedTuple):
     model: DynamicsModel
     optimiser: Optimiser
     learning_rate: Scalar
-    first_event: int
-    num_updates: int
-    first_fit: int
-    batch_size: int
-    replay_size: int
-    num_envs: int
-    rollout_length: int
+    schedule: Fit
+    size: ReplaySize
 
     def init(self, key: Key) -> tuple[Learner, Replay]:
         """A new model, and an empty replay.
@@ -73,23 +87,24 @@ class ModelSource(NamedTuple):
         """
         params = self.model.init(key)
         example = example_transition(self.model.spec)
-        replay = replays.create(example, self.replay_size, self.num_envs, self.rollout_length)
+        replay = replays.create(example, *self.size)
         return Learner(params, self.optimiser.init(params)), replay
 
     def fit(
         self, state: tuple[Learner, Replay], rollout: Transition, batch: Batch, key: Key, clock: Clock
     ) -> tuple[PyTree, Losses]:
         """Store the rollout and, from the first event on, descend the model's loss."""
-        count = clock.iterations * self.rollout_length
+        count, schedule = clock.iterations * self.size.rollout_length, self.schedule
         replay = replays.add(state[1], rollout, count)
-        updates = self.num_updates * jnp.where(clock.iterations == self.first_event, self.first_fit, 1)
-        updates = jnp.where(clock.iterations < self.first_event, 0, updates)
+        factor = jnp.where(clock.iterations == schedule.first_event, schedule.first_factor, 1)
+        updates = jnp.where(clock.iterations < schedule.first_event, 0, schedule.num_updates * factor)
 
         def step(number: jax.Array, carry: tuple[Learner, Losses]) -> tuple[Learner, Losses]:
             learner, _ = carry
             draw_key = jax.random.fold_in(key, number)
             # Single transitions in any order, so their places in the ring are as good as their age.
-            row, env = sampling.uniform(draw_key, rings.size(replay.ring, count), self.num_envs, self.batch_size)
+            rows = rings.size(replay.ring, count)
+            row, env = sampling.uniform(draw_key, rows, self.size.num_envs, schedule.batch_size)
             transitions = rings.take(replay.ring, row, env)
             grads, losses = jax.grad(self.model.loss, has_aux=True)(learner.params, transitions)
             learned = self.optimiser.step(grads, learner.opt_state, learner.params, self.learning_rate)

@@ -13,7 +13,7 @@ from rlx.networks.running_statistics import RunningStatistics
 from rlx.ops import policy_loss, returns
 from rlx.ops.optimisers import Optimiser
 from rlx.ops.shuffle import shuffled_indices
-from rlx.types import Key, Metrics, PyTree, Transition
+from rlx.types import Key, Memory, Metrics, PyTree, Transition
 
 Losses = dict[str, jax.Array]
 
@@ -52,6 +52,14 @@ def normalised(statistics: RunningStatistics | None, obs: jax.Array) -> jax.Arra
 def updated(statistics: RunningStatistics | None, obs: jax.Array) -> RunningStatistics | None:
     """The statistics, if there are any, after observations ``[..., *obs_shape]`` as well."""
     return None if statistics is None else running_statistics.update(statistics, obs)
+
+
+# For agents whose state has ``statistics`` that take in every timestep before it is acted on.
+STATISTICS = Memory(
+    start=lambda state, num_envs: state.statistics,
+    observe=lambda state, statistics, timestep: running_statistics.update(statistics, timestep.obs),
+    of_state=True,
+)
 
 
 def without_truncations(rollout: Transition) -> Transition:

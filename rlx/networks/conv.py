@@ -67,3 +67,12 @@ def largest(x: jax.Array, size: int) -> jax.Array:
 def _linear(x: jax.Array, size: int) -> jax.Array:
     """A dense layer that begins with ``W, b ~ U(-1 / sqrt(fan_in), 1 / sqrt(fan_in))``, PyTorch's default."""
     return dense(size, fan_in_uniform(), symmetric_uniform(1.0 / math.sqrt(x.shape[-1])))(x)
+
+
+# Of Huang and Ontañón 2022 (table 5) by the shape of a microRTS observation, each with a dense layer of 128 on top.
+MAP_TRUNKS = {
+    (4, 4, 27): (ConvLayer(16, 2),),
+    (10, 10, 27): (ConvLayer(16, 3), ConvLayer(32, 3)),
+    (16, 16, 27): (ConvLayer(16, 3), ConvLayer(32, 3)),
+    (24, 24, 27): (ConvLayer(16, 3, pool=2), ConvLayer(32, 2, pool=2)),
+}

@@ -7,12 +7,33 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rlx.errors import ConfigurationError
+
 PREFIX = "invalid_"
 
 
 def counters(info: Mapping[str, Any]) -> dict[str, jax.Array]:
     """Those entries by name, float32 of whatever shape they have."""
     return {name: count.astype(jnp.float32) for name, count in info.items() if name.startswith(PREFIX)}
+
+
+def number(info: Mapping[str, Any], name: str) -> jax.Array:
+    """Invalid actions of every sort together, float32 of the shape of the counters.
+
+    Args:
+        info: of the steps.
+        name: of the task, for the error.
+
+    Raises:
+        ConfigurationError: if the task counts none.
+    """
+    found = counters(info)
+    if not found:
+        raise ConfigurationError(
+            f"regime=penalty needs counters of invalid actions, but {name} reports none; "
+            "let its info have invalid_... entries, or choose another regime"
+        )
+    return sum(found.values())  # type: ignore[return-value]
 
 
 def rates(info: Mapping[str, Any], action_mask: jax.Array | None, nvec: tuple[int, ...]) -> dict[str, jax.Array]:

@@ -14,17 +14,17 @@ class Learner:
     num_envs: int = fields.num_envs(4)
     discount: float = fields.discount(0.9)
     anneal: bool = fields.anneal(False)
-    optimiser: str = fields.optimiser("adam")
+    activation: str = fields.activation("tanh")
     hidden_sizes: tuple[int, ...] = fields.hidden_sizes((8, 8))
 
 
 def test_the_default_is_the_agents_own_and_the_rest_is_shared():
     learner = Learner()
     assert (learner.num_envs, learner.discount, learner.anneal) == (4, 0.9, False)
-    assert (learner.optimiser, learner.hidden_sizes) == ("adam", (8, 8))
+    assert (learner.activation, learner.hidden_sizes) == ("tanh", (8, 8))
     settings = settings_of(Learner)
     assert settings["num_envs"].doc == "parallel environments of one member"
-    assert settings["optimiser"].choices == ("adam", "rmsprop")
+    assert settings["activation"].choices == ("tanh", "relu", "swish")
 
 
 def test_only_real_numbers_are_leaves():
@@ -37,7 +37,7 @@ def test_only_real_numbers_are_leaves():
         ("num_envs", 0, r"agent.num_envs=0 is out of range; it must lie in \[1, 2147483647\]"),
         ("discount", 1.5, r"agent.discount=1.5 is out of range; it must lie in \[0, 1\]"),
         ("hidden_sizes", [8, 0], "agent.hidden_sizes=.* is out of range"),
-        ("optimiser", "sgd", "agent.optimiser=sgd is no choice"),
+        ("activation", "sine", "agent.activation=sine is no choice"),
     ],
 )
 def test_a_value_is_checked_against_the_shared_range(field, value, message):

@@ -8,11 +8,12 @@ from flax import struct
 
 import rlx
 from rlx import cli
-from rlx.agents.masked_ppo import MAP_TRUNKS, MaskedPPO
+from rlx.agents.masked_ppo import MaskedPPO
 from rlx.errors import ConfigurationError
 from rlx.learning import on_policy
 from rlx.learning.on_policy import Batch
 from rlx.networks import running_statistics
+from rlx.networks.conv import MAP_TRUNKS
 from rlx.ops import invalid_actions
 from rlx.runner import loop
 from rlx.runner.collect import collect, set_scene
@@ -347,9 +348,12 @@ def test_the_penalty_is_learned_from_and_not_logged():
         "else": jnp.ones((2, 1)),
     }
     steps = rollout([1.0, 2.0], [0.0, 0.0], [0.0, 0.0], [False, True], info)
-    penalised = plain(Discrete(4), regime="penalty", invalid_penalty=-0.1)
-    np.testing.assert_allclose(penalised.penalised_reward(steps), [[0.8], [2.0]], rtol=1e-6)
-    assert plain(Discrete(4), regime="masking", invalid_penalty=-0.1).penalised_reward(steps) is steps.reward
+    state, shared = agent_state(plain(Discrete(4)), jnp.ones((1, 4))), {"invalid_penalty": -0.1, "trace_decay": 0.0}
+    # With values of 0 and one-step advantages, these are the rewards.
+    penalised = plain(Discrete(4), regime="penalty", **shared).make_batch(state, steps)
+    np.testing.assert_allclose(penalised.advantage, [0.8, 2.0], rtol=1e-6)
+    masked = plain(Discrete(4), regime="masking", **shared).make_batch(state, steps)
+    np.testing.assert_allclose(masked.advantage, [1.0, 2.0], rtol=1e-6)
 
 
 def test_a_penalty_without_counters_is_refused():

@@ -16,7 +16,7 @@ from rlx.agents.mbma import MBMA
 from rlx.agents.ppo import PPO
 from rlx.envs.linear_quadratic import LinearQuadraticParams, Solution
 from rlx.errors import ConfigurationError
-from rlx.learning.extra_samples import Extras
+from rlx.learning.extra_samples import Extras, output_gradients
 from rlx.learning.on_policy import Batch
 from rlx.ops.policy_loss import clipped_value_loss
 from rlx.runner import loop
@@ -348,7 +348,8 @@ def test_gradients_by_the_outputs():
     """Of a Gaussian: A (a - mean) / deviation^2, and A (((a - mean) / deviation)^2 - 1)."""
     agent, state, _, batch, extras = prepared("model")
     mean, log_std = map(np.asarray, agent.actor.apply(state.params["actor"], batch.obs))
-    found = agent.output_gradients(state, batch, extras)
+    outputs = agent.actor.apply(state.params["actor"], batch.obs)
+    found = output_gradients(agent.spec, outputs, batch, extras)
     assert found.shape == (32, 4, 2)
     for which, action, advantage in (
         (0, batch.action, batch.advantage),
@@ -370,7 +371,7 @@ def test_the_diagnosis_is_logged_once_there_are_extra_samples():
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"source": "states"}, "source=states does not draw"), ({"rollout_length": 3}, "longer rollout")],
+    [({"source": "states"}, "source=states does not draw"), ({"rollout_length": 3}, "longer rollout_length")],
 )
 def test_a_diagnosis_that_cannot_be_made(settings, message):
     agent = rlx.make_agent("mbma", pendulum(), **(SMALL | {"diagnosis_lags": 3, "num_minibatches": 1} | settings))

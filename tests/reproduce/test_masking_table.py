@@ -27,9 +27,9 @@ def write_run(folder, training, removed, divergence, owner=0.0, solved=0.0):
             if step:
                 row |= {
                     "training/return_mean": training[index - 1] - seed,
-                    "update/recent_return": training[index - 1] - seed,
-                    "update/solved_at": solved * (1 + seed) if index > 1 else 0.0,
-                    "update/first_success_at": 400.0 * (1 + seed),
+                    "training/recent_return": training[index - 1] - seed,
+                    "training/solved_at": solved * (1 + seed) if index > 1 else 0.0,
+                    "training/first_success_at": 400.0 * (1 + seed),
                     "update/last_approx_kl": divergence * (-1) ** index,
                     **{f"update/invalid_{sort}": 0.25 * owner for sort in ("null", "busy")},
                     "update/invalid_owner": owner,
@@ -75,7 +75,7 @@ def test_helpers(folders):
     assert share_of_horizon(np.array([0, 5_000, 500_000])).tolist() == [100, 1, 100]
     run = run_of(folders, "10x10", "masking")
     assert mean_return(run, 90_000).tolist() == [40, 39]
-    assert curve(run, "update/recent_return")[0].tolist() == STEPS[1:]
+    assert curve(run, "training/recent_return")[0].tolist() == STEPS[1:]
 
 
 def test_cells_and_claims(folders):

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from protocol import Compile, Repeat, serve
 
 import rlx
@@ -35,15 +34,13 @@ def chunks(agent: Agent, env: Env, members: int) -> Callable[[int], None]:
 
     This alone follows the population when its programs change.
     """
-    mesh = population.mesh_for(members)
-    programs = population.programs(env, mesh, eval_episodes=1, mode="greedy")
-    agents = population.place(population.stack([agent] * members), mesh)
-    state = programs.init(agents, population.keys_for(range(members), population.INIT_STREAM), Clock.start(_ENDLESS))
-    chunk = programs.chunk.lower(agents, state, jnp.int32(1), jnp.bool_(True)).compile()
+    made = population.Population(population.members_of([agent], range(members)), env)
+    states = made.start(Clock.start(_ENDLESS, agent.needs.num_envs * agent.needs.rollout_length))
+    made.compile(states)
 
     def advance(iterations: int) -> None:
-        nonlocal state
-        state, healthy, _ = chunk(agents, state, jnp.int32(iterations), jnp.bool_(True))
+        nonlocal states
+        states, healthy, _ = made.advance(states, iterations, new_window=True)
         jax.block_until_ready(healthy)
 
     return advance

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -13,7 +13,7 @@ from rlx.report.curves import learning_curves_figure
 from rlx.reproduce.jobs import Chunked, Job, Training, outputs, returns
 from rlx.reproduce.table import NOTHING_PUBLISHED, Cell, Cells, Claim, Outcome, Scale, Table
 from rlx.runner.evaluate import evaluate
-from rlx.types import Discrete, Key, Mode, PyTree, Timestep
+from rlx.types import Discrete, Key, Mode, Needs, PyTree, Timestep
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,33 +30,35 @@ class Baseline:
     Attributes:
         agent: with which.
         task: where.
-        words: what else it is told.
+        agent_fields: hyperparameters that differ from the agent's defaults.
+        total_steps: of each seed.
         times: as many seeds as the scale says.
         weight: expected cost.
     """
 
     agent: str
     task: str
-    words: tuple[str, ...]
+    agent_fields: Mapping[str, Any]
+    total_steps: int
     times: int = 1
     weight: float = 1.0
 
 
 BASELINES = {
-    "ppo_cartpole": Baseline("ppo", "gymnax/CartPole-v1", ("total_steps=500000",), 4),
-    "dqn_cartpole": Baseline("dqn", "gymnax/CartPole-v1", ("total_steps=200000",), 4, 2.0),
+    "ppo_cartpole": Baseline("ppo", "gymnax/CartPole-v1", {}, 500_000, 4),
+    "dqn_cartpole": Baseline("dqn", "gymnax/CartPole-v1", {}, 200_000, 4, 2.0),
     "ppo_inverted_pendulum": Baseline(
         "ppo",
         "brax/inverted_pendulum",
-        ("total_steps=1500000", "agent.discount=0.995", "agent.entropy_coefficient=0"),
+        {"discount": 0.995, "entropy_coefficient": 0},
+        1_500_000,
     ),
-    "ppo_halfcheetah": Baseline(
-        "ppo", "brax/halfcheetah", ("total_steps=1000000", "agent.entropy_coefficient=0"), weight=25.0
-    ),
+    "ppo_halfcheetah": Baseline("ppo", "brax/halfcheetah", {"entropy_coefficient": 0}, 1_000_000, weight=25.0),
     "dqn_breakout": Baseline(
         "dqn",
         "gymnax/Breakout-MinAtar",
-        ("total_steps=500000", "agent.learning_rate=2.5e-4", "agent.target_period=250", "agent.loss=huber"),
+        {"learning_rate": 2.5e-4, "target_period": 250, "loss": "huber"},
+        500_000,
         weight=50.0,
     ),
 }
@@ -67,7 +69,7 @@ class RandomActions:
     """A policy that draws each action uniformly, whatever it sees."""
 
     def __init__(self, env: Env) -> None:
-        self.spec = env.spec
+        self.spec, self.needs = env.spec, Needs(num_envs=1, rollout_length=1)
 
     def policy(self, state: PyTree, timestep: Timestep, key: Key, mode: Mode) -> jax.Array:
         """Actions ``[N, ...]``."""
@@ -94,8 +96,12 @@ def random_actions() -> Chunked:
 def training(name: str, scale: Scale) -> Training:
     """All seeds of a baseline."""
     baseline = BASELINES[name]
-    words = (f"agent={baseline.agent}", f"env={baseline.task}", *baseline.words)
-    return Training(name, (*words, f"num_seeds={baseline.times * scale.seeds}", "tensorboard=false"), baseline.weight)
+    run = {
+        "total_steps": baseline.total_steps,
+        "num_seeds": baseline.times * scale.seeds,
+        "tensorboard": False,
+    }
+    return Training(name, baseline.agent, baseline.task, baseline.agent_fields, run_fields=run, weight=baseline.weight)
 
 
 def jobs(scale: Scale) -> Sequence[Job]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from papers.logq import _linear_sweeps as linear
+from papers.logq._linear import LogQLearning, QLearning, Settings
+from papers.logq._linear_sweeps import State
 
-from rlx.agents import linear_q
-from rlx.agents.linear_q import LogQLearning, QLearning, State
 from rlx.envs.finite_mdp import FiniteMDP, tile_features
 from rlx.report.figures import COLOURS, draw_band, new_figure, tidy
 from rlx.reproduce.jobs import Chunked, outputs
@@ -26,7 +27,7 @@ METHODS = {"regular": QLearning, "log": LogQLearning}
 CHUNK = 1_000  # sweeps
 
 Point = Mapping[str, Any]
-Record = Callable[[linear_q.Settings, State], dict[str, jax.Array]]
+Record = Callable[[Settings, State], dict[str, jax.Array]]
 
 
 def job(
@@ -59,22 +60,22 @@ def job(
     num_states = task.num_states
     reach = max(point["width"] for point in points) - 1
 
-    def settings() -> linear_q.Settings:
+    def settings() -> Settings:
         members = []
         for point in points:
             fields = {key: value for key, value in point.items() if key != "width"}
-            spread = linear_q.spread(tile_features(num_states, point["width"]), reach)
+            spread = linear.spread(tile_features(num_states, point["width"]), reach)
             members.append(METHODS[method](spread=spread, **fields))
-        return linear_q.stack(members)
+        return linear.stack(members)
 
     def init() -> State:
-        return linear_q.init_seeds(settings(), seeds)
+        return linear.init_seeds(settings(), seeds)
 
     def advance(state: State, chunk: int) -> tuple[State, dict[str, np.ndarray]]:
         keys = jax.vmap(jax.random.key)(jnp.arange(seeds))
         optimal = jnp.full(num_states, optimal_action)
-        blocks = CHUNK // linear_q.SWEEPS_PER_BLOCK
-        state, progress = linear_q.advance_seeds(keys, task, optimal, settings(), state, blocks)
+        blocks = CHUNK // linear.SWEEPS_PER_BLOCK
+        state, progress = linear.advance_seeds(keys, task, optimal, settings(), state, blocks)
         recorded = {} if record is None else record(settings(), state)
         found = {"finite": progress.finite, **recorded}
         success = np.moveaxis(np.asarray(progress.success), -1, 0)
@@ -92,7 +93,7 @@ def grid(discounts: Sequence[float] = DISCOUNTS, widths: Sequence[int] = WIDTHS)
 def success(folder: Path, first: int, last: int) -> np.ndarray:
     """Share of the checks in sweeps ``[first, last)`` at which all greedy actions were optimal, ``[seeds, points]``."""
     checks = outputs(folder)["success"]
-    per_block = linear_q.SWEEPS_PER_BLOCK
+    per_block = linear.SWEEPS_PER_BLOCK
     return checks[first // per_block : last // per_block].mean(axis=0)
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from papers.logq import _linear_sweeps as linear
 from papers.logq import _numpy_loop
+from papers.logq._linear import LogQLearning, QLearning
 from papers.logq._sweeps import METHODS, PAPER, grid
 
-from rlx.agents import linear_q
-from rlx.agents.linear_q import LogQLearning, QLearning
 from rlx.envs.finite_mdp import chain, tile_features
 from rlx.reproduce.jobs import Chunked, outputs
 from rlx.reproduce.table import NOTHING_PUBLISHED, Cell, Cells, Claim, Outcome, Scale, Table
@@ -26,16 +26,16 @@ METRICS = ("pairs/s, rlx", "pairs/s, NumPy loop", "ratio")
 def program(method: type[QLearning] | type[LogQLearning]) -> Callable[[], int]:
     """A function that learns the 56 settings of a method with all seeds, and returns how many sweeps that were."""
     members = [
-        method(discount=point["discount"], spread=linear_q.spread(tile_features(50, point["width"]), 4))
+        method(discount=point["discount"], spread=linear.spread(tile_features(50, point["width"]), 4))
         for point in grid()
     ]
-    settings = linear_q.stack(members)
-    keys, states = jax.vmap(jax.random.key)(jnp.arange(SEEDS)), linear_q.init_seeds(settings, SEEDS)
+    settings = linear.stack(members)
+    keys, states = jax.vmap(jax.random.key)(jnp.arange(SEEDS)), linear.init_seeds(settings, SEEDS)
     task, optimal = chain(), jnp.zeros(50, jnp.int32)
 
     def run() -> int:
-        jax.block_until_ready(linear_q.advance_seeds(keys, task, optimal, settings, states, BLOCKS))
-        return SEEDS * len(members) * BLOCKS * linear_q.SWEEPS_PER_BLOCK
+        jax.block_until_ready(linear.advance_seeds(keys, task, optimal, settings, states, BLOCKS))
+        return SEEDS * len(members) * BLOCKS * linear.SWEEPS_PER_BLOCK
 
     run()  # compiles
     return run

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 import numpy as np
+from papers.logq._linear import Settings
+from papers.logq._linear_sweeps import State
 from papers.logq._sweeps import CHUNK, PAPER, job, success
 
-from rlx.agents.linear_q import Settings, State
 from rlx.envs.finite_mdp import LEFT, FiniteMDP, chain, q_values
 from rlx.report.figures import COLOURS, draw_band, new_figure, tidy
 from rlx.reproduce.jobs import Chunked, outputs

@@ -15,6 +15,7 @@ MAPS = ("4x4", "10x10", "16x16", "24x24")
 # Every budget has the learning rate of the paper's, and times are shares of it.
 HORIZON = 500_000
 STEPS_PER_UPDATE, STEPS_PER_EPISODE, RECENT = 2048, 200, 10
+UPDATES_PER_ROW, SOLVED_RETURN = 5, 40.0
 SORTS = ("null", "busy", "owner")  # of invalid commands
 REMOVED = "masking removed"
 REGIMES: dict[str, dict[str, Any]] = {
@@ -27,7 +28,7 @@ _COSTS = {"4x4": 0.4, "10x10": 1.0, "16x16": 3.0, "24x24": 3.0}
 
 
 def training(map_name: str, regime: str, scale: Scale) -> Training:
-    """All seeds of a regime on a map; a row is logged for every update."""
+    """All seeds of a regime on a map; a row is logged for every five updates."""
     return training_of(map_name, regime, REGIMES[regime], scale)
 
 
@@ -38,8 +39,9 @@ def training_of(
     steps = scale.options["steps"]
     run = {
         "total_steps": steps,
-        "num_evaluations": -(-steps // STEPS_PER_UPDATE),
-        "eval_episodes": 10 if agent["regime"] == "masking" else 1,
+        "num_evaluations": -(-steps // (STEPS_PER_UPDATE * UPDATES_PER_ROW)),
+        "solved_return": SOLVED_RETURN,
+        "eval_episodes": 10 * UPDATES_PER_ROW if agent["regime"] == "masking" else 1,
         "eval_mode": "sample",
         "seed": 1,
         "num_seeds": scale.seeds,
@@ -63,7 +65,7 @@ def run_of(folders: Mapping[str, Path], map_name: str, regime: str) -> Run:
 
 
 def curve(run: Run, key: str) -> tuple[np.ndarray, np.ndarray]:
-    """Steps ``[updates]`` and one metric after every update, ``[seeds, updates]``."""
+    """Steps ``[rows]`` and one metric in the mean over the updates of a row, ``[seeds, rows]``."""
     steps, values = learning_curves(run, key)
     return steps[steps > 0], values[:, steps > 0]
 
@@ -73,12 +75,12 @@ def scores(run: Run) -> dict[str, np.ndarray]:
     last = lambda key: curve(run, key)[1][:, -1]  # noqa: E731
     divergence = np.abs(curve(run, "update/last_approx_kl")[1])
     return {
-        "return": last("update/recent_return"),
-        "solved": share_of_horizon(last("update/solved_at")),
-        "first reward": share_of_horizon(last("update/first_success_at")),
+        "return": last("training/recent_return"),
+        "solved": share_of_horizon(last("training/solved_at")),
+        "first reward": share_of_horizon(last("training/first_success_at")),
         **{f"invalid {sort}": STEPS_PER_EPISODE * last(f"update/invalid_{sort}") for sort in SORTS},
         "avoidable": sum(STEPS_PER_EPISODE * last_largest(run, sort) for sort in ("null", "owner")),
-        "early KL": divergence[:, :25].mean(axis=1),
+        "early KL": divergence[:, : 25 // UPDATES_PER_ROW].mean(axis=1),
         "KL": divergence.mean(axis=1),
         "return from 50k": mean_return(run, 50_000),
     }
@@ -101,7 +103,7 @@ def mean_return(run: Run, first: int) -> np.ndarray:
 
 
 def scores_without_mask(run: Run) -> dict[str, np.ndarray]:
-    """The paper's numbers of a training with the mask removed: means of the last 10 evaluations, each ``[seeds]``."""
-    recent = lambda key: curve(run, f"evaluation/{key}")[1][:, -RECENT:].mean(axis=1)  # noqa: E731
+    """The paper's numbers with the mask removed: 10 episodes for each of the last 10 updates, each ``[seeds]``."""
+    recent = lambda key: curve(run, f"evaluation/{key}")[1][:, -RECENT // UPDATES_PER_ROW :].mean(axis=1)  # noqa: E731
     counters = {f"invalid {sort}": STEPS_PER_EPISODE * recent(f"invalid_{sort}") for sort in SORTS}
     return {"return": recent("return_mean"), **counters}

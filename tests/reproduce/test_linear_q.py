@@ -6,23 +6,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from papers.logq import _linear_sweeps as linear
+from papers.logq._linear import LogQLearning, QLearning
+from papers.logq._linear_sweeps import Samples, advance, advance_seeds, init, init_seeds, stack
 from papers.logq._numpy_loop import Logarithmic, Regular, draw_sweep, step
 
-from rlx.agents import linear_q
-from rlx.agents.linear_q import LogQLearning, QLearning, Samples, advance, advance_seeds, init, init_seeds, stack
 from rlx.envs.finite_mdp import chain, mirrored_chain, tile_features
 from rlx.errors import ConfigurationError
 
 METHODS = [QLearning, LogQLearning]
 TABLE = jnp.eye(1)  # for updates of one pair alone
 KEY = jax.random.key(0)
-sweep = jax.jit(linear_q.sweep)
+sweep = jax.jit(linear.sweep)
 run = jax.jit(advance, static_argnames="num_blocks")
 
 
 def settings_for(method, num_states, widths=(1, 2, 3), discounts=(0.6, 0.9, 0.8), **options):
     """One run a width, with a discount each."""
-    spreads = [linear_q.spread(tile_features(num_states, width), reach=max(widths) - 1) for width in widths]
+    spreads = [linear.spread(tile_features(num_states, width), reach=max(widths) - 1) for width in widths]
     pairs = zip(discounts, spreads, strict=True)
     return stack([method(discount=discount, spread=spread, **options) for discount, spread in pairs])
 
@@ -125,7 +126,7 @@ def test_step_sizes():
 
 def test_a_sweep_draws_every_pair_once_and_pays_executed_actions():
     mdp = chain(num_states=40)
-    samples = jax.jit(linear_q.draw)(KEY, mdp)
+    samples = jax.jit(linear.draw)(KEY, mdp)
     assert sorted(zip(samples.state.tolist(), samples.action.tolist(), strict=True)) == [
         (state, action) for state in range(40) for action in (0, 1)
     ]
@@ -159,7 +160,7 @@ def test_the_mirrored_chain_gives_the_mirrored_tables(method):
     settings, task = settings_for(method, 6), chain(num_states=6)
     tables = mirror_tables = tables_of(settings)
     for number in range(30):
-        samples = linear_q.draw(jax.random.fold_in(KEY, number), task)
+        samples = linear.draw(jax.random.fold_in(KEY, number), task)
         tables = sweep(settings, tables, samples, jnp.int32(number))
         mirror_tables = sweep(settings, mirror_tables, mirrored(samples, 6), jnp.int32(number))
     np.testing.assert_allclose(mirror_tables[:, ::-1, ::-1], tables, rtol=1e-4, atol=1e-4)
@@ -168,13 +169,13 @@ def test_the_mirrored_chain_gives_the_mirrored_tables(method):
 
 def test_a_band_of_the_inner_products_is_all_that_counts():
     narrow = settings_for(LogQLearning, 6)
-    wide = dataclasses.replace(narrow, spread=jnp.stack([linear_q.spread(tile_features(6, w)) for w in (1, 2, 3)]))
+    wide = dataclasses.replace(narrow, spread=jnp.stack([linear.spread(tile_features(6, w)) for w in (1, 2, 3)]))
     assert (narrow.spread.shape, wide.spread.shape) == ((3, 6, 5), (3, 6, 6))
-    samples = linear_q.draw(KEY, chain(num_states=6))
+    samples = linear.draw(KEY, chain(num_states=6))
     found = [sweep(settings, tables_of(settings), samples, jnp.int32(0)) for settings in (narrow, wide)]
     np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-5)
     with pytest.raises(ConfigurationError, match="reach"):
-        linear_q.spread(tile_features(6, 3), reach=1)
+        linear.spread(tile_features(6, 3), reach=1)
 
 
 # Runs
@@ -195,8 +196,8 @@ def test_a_block_is_a_hundred_sweeps_and_its_check_follows_the_first():
     settings, task, left = settings_for(LogQLearning, 6), chain(num_states=6), jnp.zeros(6, int)
     state, first = run(KEY, task, left, settings, init(settings), num_blocks=1)
     _, second = run(KEY, task, left, settings, state, num_blocks=1)
-    tables, draw = tables_of(settings), jax.jit(linear_q.draw)
-    success = jax.jit(jax.vmap(linear_q.succeeds, (0, -1, None)))
+    tables, draw = tables_of(settings), jax.jit(linear.draw)
+    success = jax.jit(jax.vmap(linear.succeeds, (0, -1, None)))
     after = []
     for number in range(101):
         tables = sweep(settings, tables, draw(jax.random.fold_in(KEY, number), task), jnp.int32(number))
@@ -212,7 +213,7 @@ def test_success_is_the_optimal_action_everywhere(method):
     # What is learned of actions 0 and 1; with a logarithm Q = q+ - q- grows with y+.
     table = jnp.zeros((settings.num_channels, 2, 3)).at[0].set(jnp.array([[0.3, 0.2, 0.5], [0.1, 0.1, 0.4]]))
     left, right = jnp.zeros(3, int), jnp.ones(3, int)
-    succeeds = linear_q.succeeds
+    succeeds = linear.succeeds
     assert succeeds(settings, table, left)
     assert not succeeds(settings, table, right)
     assert succeeds(settings, table[:, ::-1], right)
