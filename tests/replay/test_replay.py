@@ -271,6 +271,14 @@ def test_a_donated_population_learns_in_place(kind):
     assert not re.search(rf"\[{members},{capacity},[\d,]*\]\S* copy\(", compiled.as_text())
 
 
+@pytest.mark.parametrize(
+    ("replay_size", "rollout_length", "rows"), [(38, 2, 12), (39, 2, 12), (42, 2, 14), (50, 5, 15)]
+)
+def test_a_replay_holds_whole_rollouts(replay_size, rollout_length, rows):
+    assert replays.create(EXAMPLE, replay_size, NUM_ENVS, rollout_length).ring.capacity == rows
+    assert replays.create_tiled(EXAMPLE, replay_size, 4, NUM_ENVS, rollout_length).ring.capacity == 4 * rows
+
+
 def test_refuses_what_cannot_work():
     with pytest.raises(ConfigurationError, match=r"replay_size = 5 holds 1 rows .* make it larger"):
         replays.create(EXAMPLE, 5, NUM_ENVS, 2)
