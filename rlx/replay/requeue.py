@@ -16,6 +16,8 @@ from flax import struct
 from rlx.replay.ring import Ring
 from rlx.types import Transition
 
+_Carry = tuple[Transition, jax.Array]
+
 
 @struct.dataclass
 class Queue:
@@ -48,7 +50,7 @@ def write(ring: Ring, queue: Queue, rows: Transition, count: int | jax.Array) ->
     jax.tree.map(lambda leaf, new: chex.assert_equal_shape_suffix([leaf, new], leaf.ndim - 1), ring.data, rows)
     capacity, envs = ring.capacity, jnp.arange(ring.num_envs)
 
-    def step(carry: tuple[Transition, jax.Array], xs: tuple[Transition, jax.Array]) -> tuple:
+    def step(carry: _Carry, xs: tuple[Transition, jax.Array]) -> tuple[_Carry, None]:
         (data, pointer), (row, time) = carry, xs
         filling = time < queue.block
 

@@ -221,14 +221,14 @@ def test_the_newest_come_in_order(count, n):
 
 
 def test_members_of_a_population_equal_replays_alone():
-    steps, members = history(32), 2
+    steps = history(32)
     own = [steps, steps.replace(reward=-steps.reward, obs=steps.obs + 1)]
     alone = [filled(each, 32, n=3, prioritise=True) for each in own]
     together = jax.tree.map(lambda *leaves: jnp.stack(leaves), *alone)
-    keys = jax.random.split(jax.random.key(0), members)
+    keys = jax.random.split(jax.random.key(0))
     for rule in RULES.values():
         drawn = jax.jit(jax.vmap(lambda replay, key, r=rule: sample(replay, 32, key, 8, r, DISCOUNT)))(together, keys)
-        for member in range(members):
+        for member in range(2):
             single = sample(alone[member], 32, keys[member], 8, rule, DISCOUNT)
             jax.tree.map(lambda a, b, m=member: np.testing.assert_allclose(a[m], b, rtol=1e-6), drawn, single)
         assert not np.array_equal(drawn.indices[0], drawn.indices[1])
@@ -271,6 +271,14 @@ def test_a_donated_population_learns_in_place(kind):
     assert not re.search(rf"\[{members},{capacity},[\d,]*\]\S* copy\(", compiled.as_text())
 
 
+@pytest.mark.parametrize(
+    ("replay_size", "rollout_length", "rows"), [(38, 2, 12), (39, 2, 12), (42, 2, 14), (50, 5, 15)]
+)
+def test_a_replay_holds_whole_rollouts(replay_size, rollout_length, rows):
+    assert replays.create(EXAMPLE, replay_size, NUM_ENVS, rollout_length).ring.capacity == rows
+    assert replays.create_tiled(EXAMPLE, replay_size, 4, NUM_ENVS, rollout_length).ring.capacity == 4 * rows
+
+
 def test_refuses_what_cannot_work():
     with pytest.raises(ConfigurationError, match=r"replay_size = 5 holds 1 rows .* make it larger"):
         replays.create(EXAMPLE, 5, NUM_ENVS, 2)
@@ -284,9 +292,8 @@ def test_refuses_what_cannot_work():
     for n in (0, CAPACITY * NUM_ENVS + 1):
         with pytest.raises(ConfigurationError, match="take between 1 and all of them"):
             replays.newest_in_order(plain, 4, n)
-    tiled = replays.create_tiled(EXAMPLE, 6, 2, NUM_ENVS, 1)
     with pytest.raises(ConfigurationError, match="of a replay that is not tiled"):
-        replays.newest_in_order(tiled, 4, 3)
+        replays.newest_in_order(replays.create_tiled(EXAMPLE, 6, 2, NUM_ENVS, 1), 4, 3)
     with pytest.raises(ConfigurationError, match="block_size = 2 holds 0 rows"):
         replays.create_tiled(EXAMPLE, 2, 2, NUM_ENVS, 1)
     with pytest.raises(ConfigurationError, match="a replay of 0 rows"):

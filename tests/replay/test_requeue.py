@@ -141,3 +141,8 @@ def test_members_of_a_population_keep_their_own_pointers():
     for member, alone in enumerate(separate):
         jax.tree.map(lambda a, b, m=member: np.testing.assert_array_equal(a[m], b), together, alone)
     assert len({tuple(np.asarray(alone.queue.pointer)) for alone in separate}) > 1
+
+
+def test_refuses_rows_of_another_shape():
+    with pytest.raises(AssertionError, match="shape"):
+        replays.add(create(2, 2, 3), transitions([[1]], [[0]]), 1)

@@ -106,7 +106,7 @@ def test_a_row_of_no_weight_is_never_drawn_at_either_end():
     np.testing.assert_array_equal(np.floor(3 * ages), [1, 1, 1])
 
 
-@pytest.mark.parametrize("size", [7, 1000, 512_000])
+@pytest.mark.parametrize("size", [7, 41, 512_000])
 def test_a_table_leads_to_its_own_rows_despite_rounding(size):
     inverse_cdf = sampling.inverse_cdf_of(np.ones(size))
     uniform = ((np.arange(size) + 0.5) / size).astype(np.float32)
