@@ -152,7 +152,7 @@ def test_config_makes_it_again():
 
 @pytest.mark.parametrize("value", [-0.1, 1.5, float("nan"), "often", True, None])
 def test_what_is_no_probability_is_refused(value):
-    with pytest.raises(ConfigurationError, match="sticky_actions must be a probability, from 0 to 1") as error:
+    with pytest.raises(ConfigurationError, match=r"sticky_actions=.* (is out of range|has the wrong type)") as error:
         make_env("gymnax/CartPole-v1", sticky_actions=value)
     assert "\n" not in str(error.value)
 
