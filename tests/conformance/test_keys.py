@@ -7,10 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import Population, member
+from cases import Population, member, small_agent, small_env
 from jax.extend.random import define_prng_impl, threefry_prng_impl
 
+from rlx import registry
 from rlx.ops.shuffle import _ROUNDS
+from rlx.settings import settings_of
 
 
 class Recorder:
@@ -76,6 +78,18 @@ def test_a_run_uses_no_key_twice(case, recorder):
     steps = 2 * case.iterations * case.agent.needs.rollout_length * case.agent.needs.num_envs
     assert len(recorder.uses) > steps  # an action or a reset at least, in every step of both members
     assert recorder.reused(slices=vars(case.agent).get("num_minibatches", 1)) == {}
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in registry.agents() if "num_updates" in settings_of(registry.agent_class(n))]
+)
+def test_updates_of_one_event_draw_with_keys_of_their_own(name, recorder):
+    """By default some agents make one update an event, which tells nothing."""
+    env = small_env(name)
+    one = Population([small_agent(name, env, num_updates=3, learning_starts=0)], env, seeds=(0,))
+    jax.block_until_ready(one.advance(one.start(), 2))
+    assert recorder.uses
+    assert recorder.reused() == {}
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import struct
 from stub import Stub
 
 import rlx
 from rlx.runner import loop, population
-from rlx.types import Clock
+from rlx.types import Clock, Metrics
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +72,25 @@ def test_a_return_that_is_not_finite_is_not_healthy(field):
     episodes = state.scene.episodes.replace(**{field: sums})
     state = state.replace(scene=state.scene.replace(episodes=episodes))
     assert loop.healthy(state).tolist() == [True, False]
+
+
+@struct.dataclass
+class Watching(Stub):
+    """Tells the clocks that it acts and learns by, and the rewards it learns from."""
+
+    def act(self, state, timestep, key, clock):
+        action, _ = super().act(state, timestep, key, clock)
+        return action, {"acted": jnp.full(action.shape, clock.env_steps)}
+
+    def update(self, state, rollout, key, clock):
+        acted = rollout.extras["acted"]
+        seen = {"first": acted.min(), "last": acted.max(), "steps": clock.env_steps, "events": clock.iterations}
+        return state, Metrics({"loss": jnp.zeros(())}, last=seen)
+
+
+def test_acting_sees_the_clock_before_the_rollout_and_learning_the_one_after_it():
+    env = rlx.make_env("rlx/probe-delayed")
+    state = loop.init(Watching(env.spec), env, jax.random.key(0), Clock.start(90, 6))
+    state = loop.chunk_alone(Watching(env.spec), env, state, 3, jnp.bool_(True))
+    assert jax.tree.map(int, state.metrics.last) == {"first": 12, "last": 12, "steps": 18, "events": 3}
+    assert (int(state.clock.env_steps), int(state.clock.iterations)) == (18, 3)

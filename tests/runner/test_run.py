@@ -5,10 +5,12 @@ import shutil
 import signal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import yaml
-from stub import Stub
+from flax import struct
+from stub import Stub, StubState
 
 import rlx
 from rlx.loggers.jsonl import read_rows
@@ -138,3 +140,35 @@ def test_a_folder_that_holds_a_run_is_not_written_again(env, tmp_path):
     with pytest.raises(rlx.ConfigurationError, match="holds a run already"):
         train(Stub(env.spec), env, tmp_path / "run", total_steps=6)
     assert rows_of(tmp_path / "run") == before
+
+
+# Right actions among four episodes, by the number of updates; of a reward of 1 each, and -1 for the others.
+RIGHT = (0, 2, 1, 4, 1, 3)
+
+
+@struct.dataclass
+class Swinging(Stub):
+    """Its evaluations go up and down."""
+
+    def init(self, key):
+        return StubState(params=jnp.zeros((), jnp.int32), memory=jnp.zeros(2))
+
+    def update(self, state, rollout, key, clock):
+        moved, metrics = super().update(state.replace(params=jnp.zeros(3)), rollout, key, clock)
+        return moved.replace(params=state.params + 1), metrics
+
+    def policy(self, state, timestep, key, mode):
+        return (jnp.arange(len(timestep.reward)) < jnp.array(RIGHT)[state.params]).astype(jnp.int32)
+
+
+def test_the_best_checkpoint_is_that_of_the_best_evaluation(tmp_path):
+    env = rlx.make_env("rlx/probe-action")
+    folder, agent = tmp_path / "run", Swinging(env.spec)
+    settings = {"total_steps": 30, "num_evaluations": 5, "num_checkpoints": 5, "eval_episodes": 4}
+    train(agent, env, folder, num_seeds=1, keep_checkpoints=1, **settings)
+    assert [row["evaluation/return_mean"] for row in rows_of(folder)] == [-1.0, 0.0, -0.5, 1.0, -0.5, 0.5]
+    assert saved_steps(folder / "checkpoints") == [18, 30]
+    # A run that goes on knows which was the best.
+    shutil.rmtree(folder / "checkpoints" / "30")
+    assert rlx.resume(folder, agent=agent, quiet=True).finished
+    assert saved_steps(folder / "checkpoints") == [18, 30]
