@@ -59,7 +59,8 @@ def help_text(words: list[str]) -> str:
     if not words or words[0] not in BENCHMARKS:
         return f"{__doc__}\n{listing()}"
     benchmark = find(words[0])
-    return f"{SCRIPT} {words[0]} [key=value ...]\n\n{benchmark.__doc__}\n{usage.describe(benchmark.Settings)}"
+    options = f"Options: key=default, range, meaning\n{usage.describe(benchmark.Settings)}"
+    return f"{SCRIPT} {words[0]} [key=value ...]\n\n{(benchmark.__doc__ or '').strip()}\n\n{options}"
 
 
 if __name__ == "__main__":

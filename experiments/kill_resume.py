@@ -23,7 +23,7 @@ import orbax.checkpoint as ocp
 from rich.console import Console
 from rich.table import Table
 
-from rlx import cli
+from rlx import cli, usage
 from rlx.loggers.jsonl import read_rows
 from rlx.runner.run import RunFailed
 from rlx.settings import hyper
@@ -200,4 +200,4 @@ def _without_time(row: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    cli.main(main, lambda: f"{__doc__}\n\n{cli.describe(Settings)}")
+    cli.main(main, lambda: f"{__doc__}\nOptions: key=default, range, meaning\n{usage.describe(Settings)}")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import rlx
-from rlx import cli
+from rlx import cli, usage
 from rlx.report.curves import plot_learning_curves
 from rlx.report.runs import Run, learning_curves, read_run
 from rlx.settings import hyper
@@ -60,4 +60,4 @@ def draw(runs: Sequence[Run], out: Path, key: str = RETURN, title: str | None = 
 
 
 if __name__ == "__main__":
-    cli.main(plot, lambda: f"{__doc__}\n{cli.describe(Settings)}")
+    cli.main(plot, lambda: f"{__doc__}\nOptions: key=default, range, meaning\n{usage.describe(Settings)}")

@@ -65,4 +65,4 @@ def reproduce(name: str, settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(main, lambda: f"{__doc__}\n{usage.describe(Settings)}")
+    cli.main(main, lambda: f"{__doc__}\nOptions: key=default, range, meaning\n{usage.describe(Settings)}")

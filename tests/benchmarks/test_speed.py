@@ -104,3 +104,26 @@ def test_peers_that_are_not_installed_are_named(monkeypatch, capsys, tmp_path):
     assert speed.installed_peers(CASES["dqn"]) == [there]
     assert "rejax: not installed; `make bench-peers` does it" in capsys.readouterr().err
     assert speed.installed_peers(CASES["mbma"]) == []
+
+
+def test_peers_are_measured_unless_they_should_not_be(monkeypatch):
+    def measure_case(name, chosen, repetitions, quick):
+        assert (repetitions, quick) == (3, True)
+        return [speed.Measurement(name, system.name, [64.0], 2.0, 1.0, 2**20, {"jax": "0.1"}) for system in chosen]
+
+    monkeypatch.setattr(speed, "measure_case", measure_case)
+    monkeypatch.setattr(
+        speed, "installed_peers", lambda case: [systems.PEERS[name] for name in list(case.iterations)[1:]]
+    )
+    beside = speed.measure(speed.Settings(cases=("ppo-2048x32", "mbma"), repetitions=3, quick=True))
+    assert [(row["case"], row["system"]) for row in beside.rows] == [
+        ("ppo-2048x32", "rlx"),
+        ("ppo-2048x32", "rejax"),
+        ("mbma", "rlx"),
+    ]
+    assert beside.name == "benchmark"
+    assert "rlx: jax 0.1; rejax: jax 0.1.\nMedians of 3 interleaved" in beside.description
+    assert "sbx steps Gymnasium's" in beside.description
+    alone = speed.measure(speed.Settings(cases=("ppo-2048x32",), peers=False, repetitions=3, quick=True))
+    assert [row["system"] for row in alone.rows] == ["rlx"]
+    assert "sbx" not in alone.description

@@ -71,3 +71,23 @@ def test_random_actions_are_those_of_the_space(returns, task, values):
 
 def test_random_actions_return_what_is_in_the_committed_table(returns):
     assert returns.random_return("gymnax/CartPole-v1") == 22.84375
+
+
+def test_cells_and_curves_stand_beside_random_actions(returns, monkeypatch):
+    values = np.array([[0.0, 30.0, 20.0], [1.0, 5.0, 7.0]])
+    folders = {name: name for name in (*returns.BASELINES, "random_actions")}
+    monkeypatch.setattr(returns, "returns", lambda folder: (np.array([0, 10, 20]), values))
+    monkeypatch.setattr(returns, "outputs", lambda folder: {"return": np.array([22.0, 23.0, -68.0, 0.5])})
+    cells = Cells(tuple(returns.cells(returns.TABLE.scales["small"], folders)))
+    assert len(cells) == 2 * 5 + 4
+    ppo = cells.where(agent="ppo", task="gymnax/CartPole-v1")
+    assert {cell.metric: cell.scores.tolist() for cell in ppo} == {
+        "final return": [20.0, 7.0],
+        "best return": [30.0, 7.0],
+    }
+    assert cells.one(agent="random actions", task="brax/halfcheetah").scores == [-68.0]
+    drawn = returns.figures(cells, folders)
+    assert list(drawn) == list(returns.BASELINES)
+    (axes,) = drawn["ppo_halfcheetah"].axes
+    assert [text.get_text() for text in axes.texts] == ["random actions"]
+    assert -68.0 in axes.lines[-1].get_ydata()
