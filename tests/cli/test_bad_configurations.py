@@ -81,7 +81,7 @@ REFUSED = {
     # Fields that do not fit together, or not into the machine.
     "minibatches uneven": ("agent.num_minibatches=7", "num_minibatches = 7", "choose a divisor of 4096"),
     "replay too small": ("agent=dqn agent.num_envs=8 agent.replay_size=4", "replay_size = 4", "make it larger"),
-    "replay too large": ("agent=dqn agent.replay_size=2e9 num_seeds=4096", "does not fit", "lower num_seeds or"),
+    "replay too large": ("agent=dqn agent.replay_size=2e9 num_seeds=4096", "do not fit", "lower num_seeds or"),
     # Writing.
     "not key=value": ("seed", "cannot read 'seed'", "such as seed=3"),
     "dashes": ("--seed=3", "cannot read '--seed=3'", "without spaces or dashes"),
