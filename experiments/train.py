@@ -3,7 +3,7 @@
 import sys
 
 import rlx
-from rlx import cli
+from rlx import cli, verbs
 
 
 def train(words: list[str]) -> None:
@@ -15,7 +15,8 @@ def train(words: list[str]) -> None:
         trained = rlx.resume(folders[0])
     else:
         config = cli.compose_config(words)
-        trained = rlx.train(*config.build(), **config.run)
+        agent, env = config.build()
+        trained = verbs.train_checked([agent], env, config.settings)
     if not trained.finished:
         raise KeyboardInterrupt
 

@@ -79,16 +79,23 @@ def train(
         ConfigurationError: if something cannot work; nothing is written then.
         RunFailed: if a loss or a return is no longer finite.
     """
-    run_settings = make_settings(**settings)
     agents = [build.validate(each) for each in listed(agent)]
-    population = _population(agents, env, run_settings)
-    config = {
-        "agent": agent_config(agents),
-        "env": plain(env.config),
-        "run": dataclasses.asdict(run_settings),
-    }
-    folder = run_folder.create(run_settings.run_dir, config)
-    return _run(population, env, run_settings, folder, quiet, progress)
+    return train_checked(agents, env, make_settings(**settings), quiet, progress)
+
+
+def train_checked(
+    agents: Sequence[Agent], env: Env, settings: RunSettings, quiet: bool = False, progress: Progress | None = None
+) -> Trained:
+    """`train` of agents and settings whose every field has been checked, as ``rlx.compose`` makes them.
+
+    Raises:
+        ConfigurationError: if they do not fit together; nothing is written then.
+        RunFailed: if a loss or a return is no longer finite.
+    """
+    population = _population(agents, env, settings)
+    config = {"agent": agent_config(agents), "env": plain(env.config), "run": dataclasses.asdict(settings)}
+    folder = run_folder.create(settings.run_dir, config)
+    return _run(population, env, settings, folder, quiet, progress)
 
 
 def resume(
@@ -171,6 +178,10 @@ def _population(agents: Sequence[Agent], env: Env, settings: RunSettings) -> Pop
                 f"the agent was built for {agent.spec.name}, not for this {env.name}; "
                 "build it with make_agent(..., env)"
             )
+    if not settings.seeds and settings.seed + settings.num_seeds > 2**32:
+        raise ConfigurationError(
+            f"seed={settings.seed} and the next {settings.num_seeds - 1} exceed 4294967295; lower it"
+        )
     plan = _plan(agents[0], settings)
     if plan.steps > 2**31 - 1:
         raise ConfigurationError(

@@ -141,8 +141,9 @@ class Training:
             trained = verbs.resume(folder, progress=shown)
         else:
             shutil.rmtree(folder, ignore_errors=True)  # a run killed before it had begun
-            run = {**self._config.run, "run_dir": str(folder)}
-            trained = verbs.train(*self._built, progress=shown, **run)
+            agent, env = self._built
+            settings = dataclasses.replace(self._config.settings, run_dir=str(folder))
+            trained = verbs.train_checked([agent], env, settings, progress=shown)
         if trained.finished:
             (folder / "finished").touch()
         return trained.finished
