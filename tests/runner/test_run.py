@@ -184,3 +184,12 @@ def test_every_evaluation_plays_episodes_of_its_own(tmp_path):
     train(Stub(env.spec), env, tmp_path / "run", eval_episodes=32)
     returns = [tuple(row["evaluation/returns"]) for row in rows_of(tmp_path / "run")]
     assert len(set(returns)) == 6  # of three evaluations of two members
+
+
+def test_a_state_that_was_not_evaluated_is_not_the_best(tmp_path, monkeypatch):
+    """Ten saves and five evaluations: the best is the state evaluated after 4 updates, not the one saved after 5."""
+    monkeypatch.setitem(globals(), "RIGHT", (0, 0, 2, 0, 4, 0, 1, 0, 1, 0, 3))
+    env = rlx.make_env("rlx/probe-action")
+    settings = {"num_evaluations": 5, "num_checkpoints": 10, "eval_episodes": 4, "keep_checkpoints": 1}
+    train(Swinging(env.spec), env, tmp_path / "run", num_seeds=1, **settings)
+    assert saved_steps(tmp_path / "run" / "checkpoints") == [24, 60]
