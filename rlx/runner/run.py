@@ -153,6 +153,7 @@ class Run:
             self._save_policy(states, iteration)  # which a run killed between the two saves lacks
         for target in self.plan.stops(after=iteration):
             states, iteration, window = yield from self._advance(states, iteration, target)
+            self._score = -math.inf  # of a state that nobody has evaluated
             if iteration == target and target in self.plan.evaluations:
                 yield from self._evaluate(states, iteration, window)
             if iteration in self.plan.checkpoints or self.stop.is_set():

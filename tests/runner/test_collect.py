@@ -176,3 +176,13 @@ def test_the_states_acted_in_travel_along_if_asked_for():
     env = rlx.make_env("rlx/probe-terminated")
     _, rollout = rollout_of(Rewinding(env.spec, num_envs=2, rollout_length=7), env)
     np.testing.assert_array_equal(rollout.task_state.obs, rollout.obs)
+
+
+def test_masks_belong_to_the_observations_beside_them():
+    """In probe-masked the third action is forbidden at first, and the first one from then on, at the end as well."""
+    env = rlx.make_env("rlx/probe-masked")
+    scene, rollout = rollout_of(Stub(env.spec, num_envs=2, rollout_length=5), env)
+    first, later = [True, True, False], [False, True, True]
+    np.testing.assert_array_equal(rollout.action_mask, [[mask] * 2 for mask in (first, later, first, later, first)])
+    np.testing.assert_array_equal(rollout.next_action_mask, [[later] * 2] * 5)
+    np.testing.assert_array_equal(scene.timestep.action_mask, [later] * 2)

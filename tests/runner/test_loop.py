@@ -94,3 +94,13 @@ def test_acting_sees_the_clock_before_the_rollout_and_learning_the_one_after_it(
     state = loop.chunk_alone(Watching(env.spec), env, state, 3, jnp.bool_(True))
     assert jax.tree.map(int, state.metrics.last) == {"first": 12, "last": 12, "steps": 18, "events": 3}
     assert (int(state.clock.env_steps), int(state.clock.iterations)) == (18, 3)
+
+
+def test_milestones_count_steps_from_the_start_of_the_run():
+    """Two environments of probe-delayed: episodes of return 1 end after steps 4, 8, ..., two at a time."""
+    env = rlx.make_env("rlx/probe-delayed")
+    start = loop.init(Stub(env.spec), env, jax.random.key(0), Clock.start(90, 6), solved_return=1.0)
+    for iterations, ended, solved in ((1, 2, 0), (3, 8, 0), (4, 12, 20)):
+        state = loop.chunk_alone(Stub(env.spec), env, start, iterations, jnp.bool_(True))
+        reached = state.scene.episodes.milestones
+        assert (int(reached.ended), int(reached.first_success), int(reached.solved)) == (ended, 4, solved)

@@ -87,9 +87,12 @@ def test_a_run_leaves_what_it_promises(env, tmp_path):
     assert saved_steps(tmp_path / "run" / "checkpoints")[-2:] == [48, 60]
 
 
-def test_an_interrupted_run_saves_and_goes_on_to_the_same_numbers(listening, env, tmp_path, monkeypatch):
+@pytest.mark.parametrize("num_checkpoints", [5, 1])  # it stops where it would save anyway, and where it would not
+def test_an_interrupted_run_saves_and_goes_on_to_the_same_numbers(
+    listening, env, tmp_path, monkeypatch, num_checkpoints
+):
     agent = Stub(env.spec)
-    whole = train(agent, env, tmp_path / "whole")
+    whole = train(agent, env, tmp_path / "whole", num_checkpoints=num_checkpoints)
 
     def interrupt_once(self, step, training_return=None):
         if step > 0:
@@ -97,9 +100,10 @@ def test_an_interrupted_run_saves_and_goes_on_to_the_same_numbers(listening, env
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr("rlx.loggers.console.Console.progress", interrupt_once)
-    stopped = train(agent, env, tmp_path / "stopped")
+    stopped = train(agent, env, tmp_path / "stopped", num_checkpoints=num_checkpoints)
     assert not stopped.finished
     assert 0 < stopped.step < 60
+    assert stopped.step % 30  # short of the next evaluation
     assert max(saved_steps(tmp_path / "stopped" / "checkpoints")) == stopped.step
     resumed = rlx.resume(tmp_path / "stopped", agent=agent, quiet=True)
     assert resumed.finished
@@ -172,3 +176,20 @@ def test_the_best_checkpoint_is_that_of_the_best_evaluation(tmp_path):
     shutil.rmtree(folder / "checkpoints" / "30")
     assert rlx.resume(folder, agent=agent, quiet=True).finished
     assert saved_steps(folder / "checkpoints") == [18, 30]
+
+
+def test_every_evaluation_plays_episodes_of_its_own(tmp_path):
+    """In probe-observation the return is that of a coin, whatever the agent does."""
+    env = rlx.make_env("rlx/probe-observation")
+    train(Stub(env.spec), env, tmp_path / "run", eval_episodes=32)
+    returns = [tuple(row["evaluation/returns"]) for row in rows_of(tmp_path / "run")]
+    assert len(set(returns)) == 6  # of three evaluations of two members
+
+
+def test_a_state_that_was_not_evaluated_is_not_the_best(tmp_path, monkeypatch):
+    """Ten saves and five evaluations: the best is the state evaluated after 4 updates, not the one saved after 5."""
+    monkeypatch.setitem(globals(), "RIGHT", (0, 0, 2, 0, 4, 0, 1, 0, 1, 0, 3))
+    env = rlx.make_env("rlx/probe-action")
+    settings = {"num_evaluations": 5, "num_checkpoints": 10, "eval_episodes": 4, "keep_checkpoints": 1}
+    train(Swinging(env.spec), env, tmp_path / "run", num_seeds=1, **settings)
+    assert saved_steps(tmp_path / "run" / "checkpoints") == [24, 60]

@@ -1,11 +1,14 @@
 """Evaluation counts each of its episodes once and whole."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import struct
 from stub import Stub, StubState
 
 import rlx
+from rlx.envs.probes import Terminated
 from rlx.runner.evaluate import evaluate, record
 
 
@@ -48,6 +51,40 @@ def test_invalid_actions_are_counted():
     result = played("rlx/microrts-4x4", 2, max_episode_steps=7)
     counts = {name: count.tolist() for name, count in result.counters.items()}
     assert counts == {"invalid_null": [0.0, 0.0], "invalid_owner": [7.0, 7.0], "invalid_busy": [0.0, 0.0]}
+
+
+class Counting(Terminated):
+    """Counts a number of its own in each step: the steps left."""
+
+    counters = ("left",)
+
+    def step_env(self, key, state, action, params):
+        *step, _ = super().step_env(key, state, action, params)
+        return *step, {"left": state.obs[0]}
+
+
+def test_what_a_task_counts_after_an_episodes_end_is_not_counted():
+    """Episodes of 1, 2 and 3 steps side by side: 1, 2 + 1, 3 + 2 + 1."""
+    result = played(Counting(), 20)
+    assert set(result.lengths.tolist()) == {1, 2, 3}
+    np.testing.assert_array_equal(result.counters["left"], result.lengths * (result.lengths + 1) / 2)
+
+
+@struct.dataclass
+class Moody(Stub):
+    """Takes the right action where it is greedy."""
+
+    def policy(self, state, timestep, key, mode):
+        return jnp.full(timestep.reward.shape, 1 if mode == "greedy" else 0)
+
+
+@pytest.mark.parametrize(("mode", "reward"), [("greedy", 1.0), ("sample", -1.0)])
+def test_the_policy_acts_in_the_mode_asked_for(mode, reward):
+    env = rlx.make_env("rlx/probe-action")
+    state = StubState(params=np.zeros(3), memory=np.zeros(2))
+    result = evaluate(Moody(env.spec), env, state, jax.random.key(0), 2, mode)
+    assert result.returns.tolist() == [reward] * 2
+    assert record(Moody(env.spec), env, state, jax.random.key(0), mode)[1].tolist() == [reward]
 
 
 @pytest.mark.parametrize(("name", "rewards"), [("rlx/probe-delayed", [0, 1]), ("rlx/probe-truncated", [1] * 5)])
