@@ -190,3 +190,50 @@ def test_what_cannot_run_is_refused_and_nothing_written(change, message, env, tm
     with pytest.raises(rlx.ConfigurationError, match=message):
         rlx.train(agent, given, **{"run_dir": "run", **TINY, **change})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def population(tmp_path_factory):
+    """A run of two agents with two seeds each."""
+    env = rlx.make_env("gymnax/CartPole-v1", max_episode_steps=20)
+    small = {"num_envs": 4, "rollout_length": 3, "num_minibatches": 1, "num_epochs": 1, "hidden_sizes": (4,)}
+    agents = [rlx.make_agent("ppo", env, learning_rate=rate, **small) for rate in (0.25, 0.5)]
+    settings = {name: value for name, value in TINY.items() if name != "num_seeds"}
+    folder = tmp_path_factory.mktemp("population") / "run"
+    return rlx.train(agents, env, seeds=(9, 4), run_dir=str(folder), quiet=True, **settings)
+
+
+def test_agents_times_seeds_are_the_members_of_a_run(population):
+    members = [(member.agent.learning_rate, member.seed) for member in population.members]
+    assert members == [(0.25, 9), (0.25, 4), (0.5, 9), (0.5, 4)]
+    found = [(row["member"], row["agent/learning_rate"], row["seed"]) for row in rows(population.folder)[-4:]]
+    assert found == [(index, *pair) for index, pair in enumerate(members)]
+    config = yaml.safe_load((population.folder / "config.yaml").read_text())
+    assert config["agent"]["learning_rate"] == [0.25, 0.5]
+    assert config["run"]["seeds"] == [9, 4]
+
+
+def test_each_of_them_is_loaded_and_evaluated_with_its_own_values(population):
+    loaded = rlx.load(population.folder)
+    assert [(member.agent.learning_rate, member.seed) for member in loaded.members] == [
+        (member.agent.learning_rate, member.seed) for member in population.members
+    ]
+    logged = [row["evaluation/returns"] for row in rows(population.folder)[-4:]]
+    np.testing.assert_array_equal(rlx.evaluate(loaded).returns, logged)
+
+
+def test_a_member_is_the_run_of_its_agent_and_seed_alone(population, tmp_path):
+    settings = {name: value for name, value in TINY.items() if name != "num_seeds"}
+    agent, seed = population.members[2]
+    alone = rlx.train(agent, population.env, seed=seed, run_dir=str(tmp_path / "alone"), quiet=True, **settings)
+    for ours, theirs in zip(jax.tree.leaves(alone.state), jax.tree.leaves(population.state), strict=True):
+        np.testing.assert_allclose(ours[0], theirs[2], rtol=1e-5, atol=1e-6)
+
+
+def test_agents_that_differ_in_a_static_field_are_no_population(population):
+    env = population.env
+    other = [rlx.make_agent("ppo", env, num_envs=size) for size in (4, 8)]
+    with pytest.raises(rlx.ConfigurationError, match=r"must agree in num_envs: .* run them as separate populations"):
+        rlx.train(other, env, quiet=True, **TINY)
+    with pytest.raises(rlx.ConfigurationError, match="there is no agent in the list"):
+        rlx.train([], env, quiet=True, **TINY)

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
-from benchmarks import breakdown, many_actions, masked_run
+from benchmarks import breakdown, many_actions, masked_run, members
 from benchmarks.report import Settings
 
 
@@ -51,3 +51,10 @@ def test_a_learning_event_of_mbma_is_compared_with_one_of_ppo():
     text = many_actions.description(agent, seconds)
     assert "times as long take those with extra samples: 6.2 (model), 8.0 (states), 4.0 (critic), 2.0 (sim" in text
     assert text.endswith("alone take 5.0 times as long as without extra samples.")
+
+
+def test_members_are_measured_both_ways():
+    row = members.row("dqn", 16, Settings(repetitions=1, quick=True))  # two on each of the eight devices of the tests
+    assert (row["case"], row["members"]) == ("dqn", 16)
+    assert row["turns are x times as fast"] == pytest.approx(row["turns, steps/s"] / row["side by side, steps/s"])
+    assert "side by side, steps/s" not in members.row("dqn", 1, Settings(repetitions=1, quick=True))
