@@ -22,8 +22,7 @@ from rlx.runner.evaluation_rows import evaluation_rows
 from rlx.runner.observers import Logger, Progress
 from rlx.runner.plan import Plan
 from rlx.runner.population import Member, Population, members_of, stack
-from rlx.runner.run import Evaluated, Event, Note, Phase, Run, Stopped, load_acting
-from rlx.runner.run import Trained as TrainedTo
+from rlx.runner.run import Evaluated, Event, Note, Phase, Progressed, Run, Stopped, load_acting
 from rlx.runner.settings import RunSettings
 from rlx.settings import checked, settings_of
 from rlx.types import Agent, Clock, Mode, PyTree
@@ -231,7 +230,7 @@ def _watch(run: Iterable[Event], members: Sequence[Member], loggers: Iterable[Lo
                 progress.phase(name)
             case Note(text):
                 progress.message(text)
-            case TrainedTo(step, window):
+            case Progressed(step, window):
                 progress.progress(step, *_known_mean(window))
             case Evaluated(step, result, window, seconds):
                 rows = evaluation_rows(step, seeds, values, seconds, result, window)

@@ -43,7 +43,7 @@ class Note(NamedTuple):
     text: str
 
 
-class Trained(NamedTuple):
+class Progressed(NamedTuple):
     """A chunk of training is over.
 
     Attributes:
@@ -85,7 +85,7 @@ class Stopped(NamedTuple):
     finished: bool
 
 
-Event = Phase | Note | Trained | Evaluated | Stopped
+Event = Phase | Note | Progressed | Evaluated | Stopped
 
 
 class Run:
@@ -145,7 +145,7 @@ class Run:
     def _train(self, states: list[RunState], resumed: bool) -> Any:
         """The states after the last iteration, and its number."""
         iteration = int(states[0].clock.iterations)
-        yield Trained(self._step(iteration), {})
+        yield Progressed(self._step(iteration), {})
         if not resumed:
             yield from self._evaluate(states, iteration, {})
             yield from self._save(states, iteration)
@@ -190,7 +190,7 @@ class Run:
         """Wait for a chunk, say how far it got, and refuse to go on if its numbers are not finite."""
         self._require_finite(self.population.gather(healthy), "a loss or an episode return", states)
         values = self.population.gather(window)
-        yield Trained(self._step(iteration), values)
+        yield Progressed(self._step(iteration), values)
         return values
 
     def _evaluate(self, states: list[RunState], iteration: int, window: dict[str, Any]) -> Iterator[Event]:
