@@ -15,7 +15,6 @@ NESTING: dict[str, int] = {
     "rlx/envs/brax.py:make": 3,
     "rlx/envs/jumanji.py:make": 3,
     "rlx/loggers/jsonl.py:read_rows": 3,
-    "rlx/loggers/rows.py:scalars": 3,
     "rlx/reproduce/perform.py:perform": 3,
     "rlx/runner/folder.py:_as_yaml": 3,
     "rlx/verbs.py:_watch": 3,

@@ -72,16 +72,17 @@ def test_a_word_sets_one_value(word):
 def test_words_reach_agent_environment_and_run(script, folder, monkeypatch):
     seen = {}
     monkeypatch.setattr(
-        "rlx.verbs._run", lambda agent, env, settings, folder, *_: seen.update(vars()) or rlx.resume("nowhere")
+        "rlx.verbs._run", lambda population, env, settings, folder, *_: seen.update(vars()) or rlx.resume("nowhere")
     )
     words = ["agent.num_envs=3", "agent.rollout_length=16", "agent.hidden_sizes=[5,6]", "env=gymnax/Pendulum-v1"]
     words += ["env.discretise=7", "env.reset_mode=cached", "env.max_episode_steps=20", "env.g=3", "num_seeds=2"]
     with pytest.raises(rlx.ConfigurationError, match="nowhere"):
         script("train").train([*words, "run_dir=somewhere"])
-    assert (seen["agent"].num_envs, seen["agent"].rollout_length, seen["agent"].hidden_sizes) == (3, 16, (5, 6))
+    agent = seen["population"].members[0].agent
+    assert (agent.num_envs, agent.rollout_length, agent.hidden_sizes) == (3, 16, (5, 6))
     assert seen["env"].spec.action_space == Discrete(7)
     assert (seen["env"].reset_mode, seen["env"].spec.max_episode_steps, seen["env"].params.g) == ("cached", 20, 3.0)
-    assert seen["settings"].seeds == (0, 1)
+    assert seen["settings"].all_seeds == (0, 1)
     assert str(seen["folder"]) == "somewhere"
 
 

@@ -28,7 +28,7 @@ def test_families_list_their_tasks():
     assert {"gymnax/FrozenLake-misc", "brax/ant", "rlx/probe-masked"} <= set(names)
     assert len(names) == len(set(names))
     assert sum(name.startswith("gymnax/") for name in names) >= 25
-    assert sum(name.startswith("rlx/probe-") for name in names) == 12
+    assert sum(name.startswith("rlx/probe-") for name in names) == 13
     assert not any("MNIST" in name or "gymnax/rlx" in name for name in names)
 
 

@@ -80,9 +80,9 @@ def test_helpers(folders):
 
 def test_cells_and_claims(folders):
     cells = Cells(tuple(table2.cells(SCALE, folders)), "mean")
-    assert cells.one(map="10x10", regime="masking removed", metric="return").scores.tolist() == [12.5, 12.5]
-    assert cells.one(map="10x10", regime="masking removed", metric="invalid busy").scores.tolist() == [125, 125]
-    assert cells.one(map="10x10", regime="masking removed", metric="invalid owner").scores.tolist() == [250, 250]
+    assert cells.one(map="10x10", regime="masking removed", metric="return").scores.tolist() == [13.5, 13.5]  # of the last two rows
+    assert cells.one(map="10x10", regime="masking removed", metric="invalid busy").scores.tolist() == [175, 175]
+    assert cells.one(map="10x10", regime="masking removed", metric="invalid owner").scores.tolist() == [350, 350]
     assert cells.one(map="10x10", regime="naive", metric="early KL").published == 0.072
     assert cells.one(map="10x10", regime="naive", metric="return").published is None
     claims = [claim for claim in table2.TABLE.claims if "small" in claim.scales]
@@ -131,7 +131,7 @@ def test_what_the_numbers_lean_on(tmp_path):
     for name, (removed, owner, solved) in made_up.items():
         write_run(folders[name], [5, 30, 40, 40], removed=removed, divergence=0.01, owner=owner, solved=solved)
     cells = Cells(tuple(confounders.cells(scale, folders)), "mean")
-    assert cells.one(variant="standard", regime="masking removed", metric="return").scores.tolist() == [6.5, 6.5]
+    assert cells.one(variant="standard", regime="masking removed", metric="return").scores.tolist() == [7.5, 7.5]
     assert cells.one(variant="standard", regime="masking", metric="solved").published is None
     assert cells.one(variant="released code", regime="masking", metric="solved").published == 12
     assert cells.one(variant="released code", metric="invalid busy, all episodes").scores.tolist() == [25, 25]
