@@ -80,7 +80,7 @@ def test_helpers(folders):
 
 def test_cells_and_claims(folders):
     cells = Cells(tuple(table2.cells(SCALE, folders)), "mean")
-    assert cells.one(map="10x10", regime="masking removed", metric="return").scores.tolist() == [13.5, 13.5]  # of the last two rows
+    assert cells.one(map="10x10", regime="masking removed", metric="return").scores.tolist() == [13.5, 13.5]
     assert cells.one(map="10x10", regime="masking removed", metric="invalid busy").scores.tolist() == [175, 175]
     assert cells.one(map="10x10", regime="masking removed", metric="invalid owner").scores.tolist() == [350, 350]
     assert cells.one(map="10x10", regime="naive", metric="early KL").published == 0.072
