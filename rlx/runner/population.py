@@ -27,9 +27,9 @@ from rlx.types import Agent, Clock, Key, Mode, PyTree
 
 INIT_STREAM, EVALUATION_STREAM = 0, 1
 
-# Members that take turns on a CPU core are as fast as members side by side or faster, since the latter leave the cache;
-# what a call costs is lost in chunks of half a second (results/benchmark/members.md). Elsewhere small programs leave most
-# of a device idle, and members side by side fill it.
+# Members that take turns on a CPU core are as fast as members side by side or faster, since the latter leave the
+# cache; what a call costs is lost in chunks of half a second (results/benchmark/against.md). Elsewhere small programs
+# leave most of a device idle, and members side by side fill it.
 SIDE_BY_SIDE = {"cpu": 1}
 
 

@@ -23,8 +23,8 @@ RUN_STATE = jax.tree.map(
 )
 
 
-# Auto-reset as a branch saves the selection of whole states in every step, and breaks a program up. On two CPU cores one
-# member of PPO on CartPole (16 bytes an observation) took 1.2 times as long with the branch, one of masked PPO on
+# Auto-reset as a branch saves the selection of whole states in every step, and breaks a program up. On two CPU cores
+# one member of PPO on CartPole (16 bytes an observation) took 1.2 times as long with the branch, one of masked PPO on
 # microRTS 10x10 (3 KiB) 0.9 times.
 LARGE_STATE = 1024
 
