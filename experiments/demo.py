@@ -1,7 +1,8 @@
 """Train two agents on several seeds each in a few minutes, and plot how they learn: ``python experiments/demo.py``.
 
 PPO balances a simulated pendulum (Brax, spring physics); DQN catches falling balls (Gymnax). Both runs, their
-checkpoints and their learning curves with confidence bands land in folders of their own below runs/. It takes no options.
+checkpoints and their learning curves with confidence bands land in folders of their own below runs/. It takes no
+options.
 """
 
 import dataclasses
