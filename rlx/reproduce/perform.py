@@ -41,7 +41,9 @@ def perform(title: str, jobs: Sequence[Job], parent: Path, terminal: Terminal | 
     """
     folders = _folders(jobs, parent)
     with interruptible() as interrupted, _Progress(title, jobs, folders, terminal) as progress:
-        for job in (job for job in jobs if not job.finished(folders[job.name])):
+        for job in jobs:
+            if job.finished(folders[job.name]):
+                continue
             progress.start(job)
             done = job.run(folders[job.name], progress.share)
             if done:
