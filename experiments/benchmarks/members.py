@@ -1,7 +1,6 @@
 """Whether members of a population should take turns on a device or be computed side by side."""
 
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,10 +8,9 @@ import jax
 
 import rlx
 from benchmarks.cases import CASES, Case
+from benchmarks.programs import whole
 from benchmarks.report import Report, Settings
-from benchmarks.turns import take_turns
-from rlx.runner.population import Population, layout_for, members_of
-from rlx.types import Clock
+from benchmarks.turns import speed_of, take_turns
 
 # The cases of one member whose work is done by more of them.
 AGENTS = ("ppo-64x64", "dqn", "masked-ppo-10x10", "mbma")
@@ -20,7 +18,6 @@ MEMBERS = (1, 2, 4, 8)
 DESCRIPTION = """Environment steps a second of all members together, on all devices, medians of interleaved
 repetitions; a group of members is computed side by side on each device, and groups take turns. The ratio is that of the
 same rounds. rlx takes turns on CPU (`rlx.runner.population.SIDE_BY_SIDE`)."""
-_ENDLESS = 2**30
 
 
 def measure(settings: Settings) -> Report:
@@ -49,17 +46,6 @@ def row(name: str, members: int, settings: Settings) -> dict[str, Any]:
 def stepping(case: Case, members: int, side_by_side: int, quick: bool) -> Callable[[], float]:
     """A compiled population; what is returned trains it for a while and tells its steps a second."""
     env = rlx.make_env(case.env)
-    agent = rlx.make_agent(case.algorithm, env, **case.hyperparameters)
-    layout = layout_for(members, side_by_side=side_by_side)
-    population = Population(members_of([agent], range(members)), env, layout=layout)
-    states = population.start(Clock.start(_ENDLESS, case.steps_per_iteration))
+    train = whole(rlx.make_agent(case.algorithm, env, **case.hyperparameters), env, members, side_by_side)
     iterations = max(1, case.iterations["rlx"] // (10 if quick else 1) // members)
-
-    def speed() -> float:
-        nonlocal states
-        began = time.perf_counter()
-        states, healthy, _ = population.advance(states, iterations, new_window=True)
-        jax.block_until_ready(healthy)
-        return iterations * members * case.steps_per_iteration / (time.perf_counter() - began)
-
-    return speed
+    return speed_of(train, iterations, iterations * members * case.steps_per_iteration)

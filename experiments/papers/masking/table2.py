@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ALONE = "environment alone"
+ALONE = speed.REGIMES[1]
 # What a shorter training can be compared in.
 ANY_BUDGET = ("early KL", "first reward", "steps/s")
 CURVES = {
@@ -69,7 +69,9 @@ def cells(scale: Scale, folders: Mapping[str, Path]) -> Sequence[Cell]:
         else:
             del found["avoidable"]
         rows += [(map_name, regime, metric, values) for metric, values in found.items()]
-    rows += [(map_name, ALONE, "steps/s", rates) for map_name, rates in outputs(folders[speed.NAME]).items()]
+    for name, rates in outputs(folders[speed.NAME]).items():
+        map_name, _, regime = name.partition(" ")
+        rows.append((map_name, regime, "steps/s", rates))
     whole = scale.options["steps"] >= HORIZON
     return [
         Cell(
