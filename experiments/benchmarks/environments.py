@@ -51,11 +51,11 @@ def measure(settings: Settings) -> Report:
 
 def row(name: str, num_envs: int, settings: Settings) -> dict[str, Any]:
     """The speed of one member and of several, and how many times the others' that of one is."""
-    plays = {members: playing(name, num_envs, members, settings.quick) for members in MEMBERS}
-    speeds = take_turns(
-        {f"steps/s, {members} member{'s' * (members > 1)}": play for members, play in plays.items()},
-        settings.repetitions,
-    )
+    plays = {
+        f"steps/s, {members} member{'s' * (members > 1)}": playing(name, num_envs, members, settings.quick)
+        for members in MEMBERS
+    }
+    speeds = take_turns(plays, settings.repetitions)
     medians = {way: statistics.median(speed) for way, speed in speeds.items()}
     alone = next(iter(medians.values()))
     ratios = {"1 member, x gym": alone / GYM[name]}
