@@ -23,6 +23,7 @@ from rlx.runner.evaluate import Evaluation
 from rlx.runner.loop import RunState, without_clock
 from rlx.runner.memory_plan import memory_plan
 from rlx.runner.programs import MEMBERS, REPLICATED, programs
+from rlx.runner.window import Totals
 from rlx.types import Agent, Clock, Key, Mode, PyTree
 
 INIT_STREAM, EVALUATION_STREAM = 0, 1
@@ -104,9 +105,11 @@ def keys_for(seeds: Sequence[int], stream: int) -> Key:
     return jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), stream))(jnp.asarray(seeds, jnp.uint32))
 
 
-def evaluation_keys(seeds: Sequence[int], step: jax.Array | int) -> Key:
+def evaluation_keys(seeds: Sequence[int], step: int) -> Key:
     """The keys ``[M]`` of the evaluation at ``step``, whatever was drawn before."""
-    return jax.vmap(jax.random.fold_in, (0, None))(keys_for(seeds, EVALUATION_STREAM), step)
+    low, high = np.uint32(step % 2**32), np.uint32(step // 2**32)
+    keys = jax.vmap(jax.random.fold_in, (0, None))(keys_for(seeds, EVALUATION_STREAM), low)
+    return jax.vmap(jax.random.fold_in, (0, None))(keys, high) if high else keys
 
 
 def place(tree: PyTree, mesh: Mesh, spec: PyTree = MEMBERS) -> PyTree:
@@ -120,7 +123,7 @@ class Advanced(NamedTuple):
 
     states: list[RunState]
     healthy: list[jax.Array]
-    window: list[dict[str, jax.Array]]
+    totals: list[Totals]
 
 
 class Population:

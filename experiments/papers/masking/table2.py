@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 ALONE = speed.REGIMES[1]
 # What a shorter training can be compared in.
-ANY_BUDGET = ("early KL", "first reward", "steps/s")
+ANY_BUDGET = ("early KL", "steps/s")
 CURVES = {
     "return": ("training/return_mean", 1, "return of an episode"),
     "invalid_null": ("update/invalid_null", STEPS_PER_EPISODE, "commands to empty cells, an episode"),
