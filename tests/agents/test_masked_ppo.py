@@ -375,7 +375,9 @@ def test_the_released_codes_preset():
     assert (agent.entropy_coefficient, agent.value_coefficient) == (0.01, 1.0)
     assert (agent.restarts, agent.step_statistics, agent.truncation_is_terminal) == (True, True, True)
     for update, share in ((0, 0.995904), (243, 0.000576), (244, 0.0)):
-        clock = dataclasses.replace(Clock.start(102_400, 2048), iterations=jnp.int32(update + 1))  # this event is counted
+        clock = dataclasses.replace(
+            Clock.start(102_400, 2048), iterations=jnp.int32(update + 1)
+        )  # this event is counted
         np.testing.assert_allclose(agent.annealing(clock), share, atol=1e-6)
     standard = rlx.make_agent("masked_ppo", env)
     for update, share in ((0, 1.0), (5, 0.5), (20, 0.0)):

@@ -37,7 +37,9 @@ def test_terms_of_all_sizes_and_signs_equal_a_sum_in_longer_numbers():
     terms = (rng.normal(size=(4096, 3)) * 10.0 ** rng.uniform(-6, 6, size=(4096, 3))).astype(np.float32)
     total = jax.lax.scan(lambda total, term: (total.add(term), None), Sum.zeros((3,)), terms)[0]
     exact = terms.astype(np.float64).sum(0)
-    np.testing.assert_allclose(total.on_host(), exact, rtol=0, atol=1e-10 * np.abs(terms).astype(np.float64).sum(0).max())
+    np.testing.assert_allclose(
+        total.on_host(), exact, rtol=0, atol=1e-10 * np.abs(terms).astype(np.float64).sum(0).max()
+    )
 
 
 def test_merging_counts_both_parts_of_both():

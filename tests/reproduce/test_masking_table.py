@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 from papers.masking import confounders, table2
-from papers.masking._speed import REGIMES
 from papers.masking._regimes import curve, mean_return, run_of, scores, share_of_horizon
+from papers.masking._speed import REGIMES
 
 from rlx.reproduce import chunks
 from rlx.reproduce.table import Cells, Scale
@@ -47,7 +47,9 @@ def folders(tmp_path):
     for name, folder in found.items():
         if name == "speed":
             folder.mkdir()
-            chunks.write_outputs(folder, 0, {f"{m} {regime}": np.full(3, 300_000.0) for m in table2.MAPS for regime in REGIMES.values()})
+            chunks.write_outputs(
+                folder, 0, {f"{m} {regime}": np.full(3, 300_000.0) for m in table2.MAPS for regime in REGIMES.values()}
+            )
             chunks.write_state(folder, np.zeros(()), chunks.Position(1, 1, 0.0))
         elif "masking" in name:
             write_run(folder, [5, 30, 40, 40], removed=10.0, divergence=0.01, solved=50_000.0)

@@ -21,7 +21,7 @@ from papers.masking._regimes import (
 )
 
 from rlx.report.figures import COLOURS, draw_band, new_figure, tidy
-from rlx.report.runs import Run
+from rlx.report.runs import RunRecords
 from rlx.reproduce.jobs import Job, outputs
 from rlx.reproduce.table import Cell, Cells, Claim, Outcome, Scale, Table
 
@@ -164,7 +164,7 @@ def figures(cells: Cells, folders: Mapping[str, Path]) -> "Mapping[str, Figure]"
 
 
 def draw_curves(
-    panel: "Axes", name: str, map_name: str, runs: Mapping[str, Run], colours: Mapping[str, str], statistic: str
+    panel: "Axes", name: str, map_name: str, runs: Mapping[str, RunRecords], colours: Mapping[str, str], statistic: str
 ) -> None:
     """One of ``CURVES`` of each regime on a map; with the return also, broken, that with the mask removed."""
     key, factor, label = CURVES[name]
