@@ -166,8 +166,8 @@ class Metrics:
 class Clock:
     """Counters shared by all members of a population; never batched, so a ``cond`` on them stays a branch.
 
-    What counts exactly is rollouts: runs of more than 2**31 environment steps are common, and JAX has no longer integers
-    by default. ``env_steps``, a float32, is for schedules; conditions on steps ask `reached`.
+    What counts exactly is rollouts: runs take more than 2**31 environment steps, and by default JAX has no integers
+    beyond that. ``env_steps``, a float32, is for schedules; conditions on steps ask `reached`.
 
     ``act`` sees the clock as it stands when the rollout begins, ``update`` as it stands when the rollout has been
     taken: the steps it learns from, and this learning event itself, are counted. `before` leads back to the former.

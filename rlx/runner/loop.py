@@ -94,7 +94,7 @@ def begin_window(state: RunState, begins: jax.Array) -> RunState:
 
 
 def totals(state: RunState) -> Totals:
-    """What the logging window holds, leaves ``[M, ...]`` without environments; `rlx.runner.window` makes means of it."""
+    """What the logging window holds, leaves ``[M, ...]``; `rlx.runner.window` makes means of it."""
     return Totals(state.updates, state.scene.episodes.over_envs())
 
 

@@ -1,7 +1,7 @@
 """The logging window: what training reports, summed on the device and divided on the host.
 
-Means are over all updates and episodes of a window, however long it is: sums keep 48 bits (`rlx.ops.sums`), and the host
-divides in float64.
+Means are over all updates and episodes of a window, however long it is: sums keep 48 bits (`rlx.ops.sums`), and the
+host divides in float64.
 """
 
 from typing import NamedTuple

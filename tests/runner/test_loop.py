@@ -80,7 +80,7 @@ def test_the_clock_counts_ten_billion_steps():
 
 
 def test_a_mean_over_very_many_updates_is_exact():
-    """Two million updates of loss 0.1 behind it, in a window of eighteen million: a float32 sum no longer counts them."""
+    """Eighteen million of loss 0.1: a float32 sum and a float32 count have stopped before."""
     metrics = Metrics({"loss": jnp.float32(0.1)}, last={"rate": jnp.float32(0.5)}, updates=1)
     many = jax.jit(lambda updates: jax.lax.fori_loop(0, 18_000_000, lambda _, updates: updates.after(metrics), updates))
     updates = many(Updates.start(metrics))
