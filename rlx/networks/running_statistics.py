@@ -1,7 +1,7 @@
 """Mean and variance of a stream of arrays, and normalisation by them.
 
 The moments are means and not sums, so that a count weighs new data only and cannot bias them. Count and moments keep
-about 48 bits (`rlx.ops.sums`): in plain float32 a count of samples sticks at 2**24, and later ones weigh too much.
+about 48 bits (`rlx.sums`): in plain float32 a count of samples sticks at 2**24, and later ones weigh too much.
 """
 
 import chex
@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from rlx.ops.sums import Sum
+from rlx.sums import Sum
 
 # Added to the variance: a constant feature is divided by 1e-4 and not by 0.
 _EPSILON = 1e-8

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from rlx.ops.sums import Sum
+from rlx.sums import Sum
 from rlx.types import Timestep, Transition
 
 RECENT = 10  # episodes
@@ -125,7 +125,7 @@ class Episodes:
         """The account summed over environments, leading axes as they are, without the running episodes."""
         return dataclasses.replace(
             self,
-            running=None,
+            running=None,  # type: ignore[arg-type]
             ended=self.ended.sum(-1),
             returns=self.returns.over(-1),
             lengths=self.lengths.astype(jnp.float32).sum(-1),
@@ -138,11 +138,13 @@ def summary_of(episodes: Episodes) -> dict[str, np.ndarray]:
     Args:
         episodes: of members ``[M]``, summed over environments, on the host.
     """
-    found = {
-        "return_mean": episodes.returns.on_host() / episodes.ended,
-        "length_mean": episodes.lengths / episodes.ended,
-        "episodes": episodes.ended,
-    }
+    ended = np.asarray(episodes.ended)
+    with np.errstate(invalid="ignore"):
+        found = {
+            "return_mean": episodes.returns.on_host() / ended,
+            "length_mean": np.asarray(episodes.lengths) / ended,
+            "episodes": ended,
+        }
     reached = episodes.milestones
     if reached is None:
         return found

@@ -9,8 +9,8 @@ from flax import struct
 
 from rlx.envs import vector
 from rlx.envs.api import Env
-from rlx.ops.sums import Sum
 from rlx.runner.acting import remember, start_memory
+from rlx.sums import Sum
 from rlx.types import Agent, Key, Mode, PyTree, Timestep
 
 

@@ -1,6 +1,6 @@
 """The logging window: what training reports, summed on the device and divided on the host.
 
-Means are over all updates and episodes of a window, however long it is: sums keep 48 bits (`rlx.ops.sums`), and the
+Means are over all updates and episodes of a window, however long it is: sums keep 48 bits (`rlx.sums`), and the
 host divides in float64.
 """
 
@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from rlx.ops.sums import Sum
 from rlx.runner.episodes import Episodes, summary_of
+from rlx.sums import Sum
 from rlx.types import Metrics
 
 
@@ -79,5 +79,5 @@ def summary(totals: Totals) -> dict[str, np.ndarray]:
         return {
             **{f"training/{name}": value for name, value in summary_of(totals.episodes).items()},
             **{f"update/{name}": value for name, value in (means | last).items()},
-            "update/count": updates.number,
+            "update/count": np.asarray(updates.number),
         }

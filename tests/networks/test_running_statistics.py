@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rlx.networks import running_statistics as rs
-from rlx.ops.sums import Sum
+from rlx.sums import Sum
 
 update = jax.jit(rs.update)
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlx.ops.sums import Sum
+from rlx.sums import Sum
 
 
 @jax.jit
