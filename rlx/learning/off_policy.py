@@ -1,15 +1,40 @@
 """Learning from a replay: once there is enough in it, a number of updates in each learning event."""
 
+import dataclasses
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from rlx.types import Key, Metrics, PyTree
+from rlx.replay import replay as replays
+from rlx.replay.replay import Replay, Sample
+from rlx.replay.rules import Rule
+from rlx.types import Clock, Key, Metrics, PyTree, Transition
 
 Losses = dict[str, jax.Array]
 # From what is learned and a key to the same after one gradient update, and the metrics of that update.
 Update = Callable[[PyTree, Key], tuple[PyTree, Losses]]
+# The same from a minibatch, and with new priorities [B] of its transitions, if they have any.
+SampleUpdate = Callable[[PyTree, Sample, Key], tuple[PyTree, jax.Array | None, Losses]]
+
+
+class ReplaySettings(NamedTuple):
+    """How an agent learns from its replay.
+
+    Attributes:
+        learning_starts: environment steps of a member before the first update.
+        num_updates: of a learning event.
+        batch_size: transitions of a minibatch.
+        rule: how they are drawn.
+        discount: of one step, for the rewards within a window.
+    """
+
+    learning_starts: int
+    num_updates: int
+    batch_size: int
+    rule: Rule
+    discount: float | jax.Array
 
 
 def learn_when_warm(
@@ -31,3 +56,45 @@ def learn_when_warm(
 
     nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(learn, learner)[1])
     return jax.lax.cond(warm, learn, lambda learner: (learner, nothing), learner)
+
+
+def learn_from_replay(
+    replay: Replay,
+    rollout: Transition,
+    learner: PyTree,
+    update: SampleUpdate,
+    key: Key,
+    clock: Clock,
+    settings: ReplaySettings,
+) -> tuple[Replay, PyTree, Metrics]:
+    """One learning event of an agent with a replay: store the rollout, and once warm make updates on minibatches of it.
+
+    Args:
+        replay: experience so far.
+        rollout: fresh transitions ``[T, N, ...]``.
+        learner: what is learned.
+        update: from the learner, a minibatch and a key to the learner, new priorities ``[B]`` or ``None``, and metrics.
+        key: of this learning event; minibatches are drawn with keys of the updates, and the updates get others.
+        clock: of ``update``.
+        settings: how much is drawn, and when.
+
+    Returns:
+        The replay, the learner and what the updates report.
+    """
+    count = clock.iterations * rollout.reward.shape[0]
+    replay = replays.add(replay, rollout, count)
+
+    def step(carry: tuple[PyTree, PyTree], key: Key) -> tuple[tuple[PyTree, PyTree], Losses]:
+        learner, priorities = carry
+        # Only priorities change between updates: experience stays where it is.
+        held = dataclasses.replace(replay, priorities=priorities)
+        sample = replays.sample(held, count, key, settings.batch_size, settings.rule, settings.discount)
+        learner, changed, metrics = update(learner, sample, jax.random.fold_in(key, 1))
+        if changed is not None:
+            held = replays.reprioritise(held, sample.indices, changed)
+        return (learner, held.priorities), metrics
+
+    warm = clock.reached(settings.learning_starts) & replays.ready(replay, count)
+    carry = (learner, replay.priorities)
+    (learner, priorities), metrics = learn_when_warm(warm, step, carry, key, settings.num_updates)
+    return dataclasses.replace(replay, priorities=priorities), learner, metrics

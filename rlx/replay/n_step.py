@@ -27,6 +27,7 @@ class NStepBatch:
         action: action at the start.
         reward: discounted sum over the ``k <= n`` rows used, float32; any further axes are kept.
         discount: the discount to the power ``k``, float32.
+        steps: ``k``, int32.
         terminated: whether the last row used terminated, bool.
         next_obs: observation after the last row used, before any reset.
         action_mask: valid actions at the start, or None.
@@ -38,6 +39,7 @@ class NStepBatch:
     action: jax.Array
     reward: jax.Array
     discount: jax.Array
+    steps: jax.Array
     terminated: jax.Array
     next_obs: jax.Array
     action_mask: jax.Array | None
@@ -71,7 +73,7 @@ def windows_from(ring: Ring, start: jax.Array, env: jax.Array, n: int, discount:
     first = Ring((data.obs, data.action, data.action_mask, data.extras))
     last = Ring((data.next_obs, data.next_action_mask, data.terminated))
     if n == 1:
-        end, reward = start, take(Ring(data.reward), start, env)
+        end, reward, used = start, take(Ring(data.reward), start, env), jnp.ones_like(start)
         total_discount = jnp.broadcast_to(jnp.asarray(discount, reward.dtype), start.shape)
     else:
         reward, used = _accumulate(ring, start, env, n, discount)
@@ -84,6 +86,7 @@ def windows_from(ring: Ring, start: jax.Array, env: jax.Array, n: int, discount:
         action=action,
         reward=reward,
         discount=total_discount,
+        steps=used,
         terminated=terminated,
         next_obs=next_obs,
         action_mask=action_mask,
