@@ -4,7 +4,7 @@ from typing import Any
 
 import gymnax
 
-from rlx.envs import chain, linear_quadratic, microrts, probes
+from rlx.envs import chain, factor_regulator, linear_quadratic, microrts, probes
 from rlx.envs.family import Built, build_registered, unknown_task
 from rlx.types import PyTree
 
@@ -14,6 +14,7 @@ _TASKS = {
     "mirrored-chain": chain.MirroredChain,
     "gap-chain": chain.GapChain,
     "corridor": chain.Corridor,
+    "factor-regulator": factor_regulator.FactorRegulator,
     "linear-quadratic": linear_quadratic.LinearQuadratic,
     "microrts-4x4": microrts.MicroRTS4x4,
     "microrts-10x10": microrts.MicroRTS10x10,
