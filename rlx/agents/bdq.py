@@ -1,7 +1,7 @@
 """BDQ: action branching with dueling heads, for factored actions (Tavakoli et al. 2018).
 
-Every component has a branch of its own on a shared torso, ``Q_i = V + A_i - mean(A_i)``. All branches are regressed on one
-target, the reward and the mean of what the branches' own double Q-learning promises. Torso, exploration and n-step
+Every component has a branch of its own on a shared torso, ``Q_i = V + A_i - mean(A_i)``. All branches are regressed on
+one target, the reward and the mean of what the branches' own double Q-learning promises. Torso, exploration and n-step
 windows are those of REValueD's authors, so that the two methods differ in heads and loss alone.
 """
 

@@ -1,7 +1,7 @@
 """DecQN: decoupled Q-learning of factored actions (Seyde et al. 2023), in two versions.
 
-The value of an action is the mean of its components' utilities (equation 3). ``version=baseline`` is what REValueD's authors
-compare with: one critic, double Q-learning, and their torso, exploration and targets that follow smoothly.
+The value of an action is the mean of its components' utilities (equation 3). ``version=baseline`` is what REValueD's
+authors compare with: one critic, double Q-learning, and their torso, exploration and targets that follow smoothly.
 ``version=2022`` is the first release: twin critics, each of which chooses what the mean of both targets values; the
 elementwise maximum of the twins acts; components explore by themselves; targets are copied now and then.
 """
@@ -35,7 +35,7 @@ class DecQN:
     spec: EnvSpec = struct.field(pytree_node=False)
     version: str = hyper(
         "baseline",
-        "that of REValueD's authors, or the first release of 2022",
+        "that of REValueD's authors, or the first release",
         choices=("baseline", "2022"),
         static=True,
     )
@@ -56,7 +56,7 @@ class DecQN:
     target_rate: float = fields.target_rate(0.005)
     target_period: int = hyper(
         0,
-        "learning events between copies to the target network; 0: it follows by target_rate",
+        "learning events between copies to the target; 0: it follows by target_rate",
         within="[0, inf)",
         static=True,
     )

@@ -1,7 +1,7 @@
 """REValueD: an ensemble of decoupled critics with a regulariser, for factored actions (Ireland and Montana 2024).
 
-The value of an action is the mean of its components' utilities (equation 3.1). ``K`` critics share one target: the value of
-the best action of the mean of their target networks. While training, one critic drawn for each environment and step
+The value of an action is the mean of its components' utilities (equation 3.1). ``K`` critics share one target: the value
+of the best action of the mean of their target networks. While training, one critic drawn for each environment and step
 acts; the mean of all acts in evaluation.
 
 One learning event: every environment takes ``rollout_length`` steps, the transitions enter the replay, and once
@@ -23,6 +23,7 @@ from rlx.networks.decoupled import DecoupledCritics
 from rlx.ops import optimisers, polyak, td
 from rlx.ops import value_decomposition as decomposition
 from rlx.ops.optimisers import Optimiser
+from rlx.replay.n_step import NStepBatch
 from rlx.replay.replay import Sample
 from rlx.settings import hyper
 from rlx.types import Clock, Discrete, EnvSpec, Key, Metrics, Mode, MultiDiscrete, Needs, PyTree, Timestep, Transition
@@ -134,24 +135,25 @@ class REValueD:
         targets = targets if value.ndim == 1 else jax.vmap(targets, (None, None, None, 0))
         return targets(batch.reward, batch.discount, batch.terminated, value)
 
+    def taken(self, params: PyTree, batch: NStepBatch) -> jax.Array:
+        """Utilities ``[K, B, N]`` of the choices taken; 0 where a component had none."""
+        valid = decomposition.valid_choices(self.spec.nvec, batch.action_mask).any(-1)
+        action = batch.action.reshape(len(batch.action), -1)
+        return jnp.where(valid, decomposition.selected(self.critics.apply(params, batch.obs), action), 0.0)
+
     def loss(
         self, params: PyTree, target_params: PyTree, sample: Sample, key: Key
     ) -> tuple[jax.Array, tuple[jax.Array, Losses]]:
         """Mean Huber loss of every critic's error, and the regulariser; also the errors ``[K, B]`` and metrics."""
         batch, weights = sample.batch, factored.weights(self, sample)
-        action = batch.action.reshape(len(batch.action), -1)
         chex.assert_rank([batch.reward, batch.terminated, weights], 1)
         y = self.value_target(params, target_params, sample, key)
-        valid = decomposition.valid_choices(self.spec.nvec, batch.action_mask).any(-1)
-        taken = lambda params: jnp.where(
-            valid, decomposition.selected(self.critics.apply(params, batch.obs), action), 0.0
-        )  # noqa: E731
-        utility = taken(params)
+        utility = self.taken(params, batch)
         error = utility.mean(-1) - y  # delta_k = Q_k(s, a) - y
         td_loss = jnp.mean(weights * td.huber(error, 1.0))
         loss, held = td_loss, jnp.zeros(())
         if self.regularise:
-            held = jnp.mean(weights[:, None] * decomposition.regulariser(utility, taken(target_params), y))
+            held = jnp.mean(weights[:, None] * decomposition.regulariser(utility, self.taken(target_params, batch), y))
             loss += self.regulariser * held  # L = L_td + beta L_r
         return loss, (
             error,

@@ -52,7 +52,7 @@ class FactorRegulator(Environment[FactorRegulatorState, EnvParams]):
         """Draw positions."""
         position = jax.random.uniform(key, (self.num_components,), minval=-1.0, maxval=1.0)
         state = FactorRegulatorState(jnp.zeros((), jnp.int32), position, jnp.zeros(self.num_components))
-        return self.observe(state), state
+        return self.observation_of(state), state
 
     def step_env(
         self, key: Key, state: FactorRegulatorState, action: jax.Array, params: EnvParams
@@ -63,9 +63,9 @@ class FactorRegulator(Environment[FactorRegulatorState, EnvParams]):
         position = jnp.clip(state.position + 0.3 * velocity, -2.0, 2.0)
         state = FactorRegulatorState(state.time + 1, position, velocity)
         reward = jnp.exp(-4.0 * jnp.square(position).mean())
-        return self.observe(state), state, reward, jnp.zeros((), bool), {}
+        return self.observation_of(state), state, reward, jnp.zeros((), bool), {}
 
-    def observe(self, state: FactorRegulatorState) -> jax.Array:
+    def observation_of(self, state: FactorRegulatorState) -> jax.Array:
         """Positions and velocities, float32 ``[2 N]``."""
         return jnp.concatenate([state.position, state.velocity])
 

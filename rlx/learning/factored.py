@@ -112,8 +112,8 @@ def learn(
 def weights(agent: Fields, sample: Sample) -> jax.Array:
     """What each transition counts in a mean over the minibatch, ``[B]``: its importance weight.
 
-    With ``drop_cut_windows`` those count nothing whose window a time limit cut short, which the released code of REValueD
-    does not store, and the others more.
+    With ``drop_cut_windows`` those count nothing whose window a time limit cut short, which the released code of
+    REValueD does not store, and the others more.
     """
     if not agent.drop_cut_windows:
         return sample.weights

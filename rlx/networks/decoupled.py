@@ -17,7 +17,7 @@ from rlx.ops.value_decomposition import by_component
 
 
 class MemberDense(nn.Module):
-    """A dense layer of each of ``K`` members: ``[..., F]``, shared or with a leading ``[K]``, to ``[K, ..., features]``.
+    """A dense layer of each of ``K`` members, from ``[..., F]`` or ``[K, ..., F]`` to ``[K, ..., features]``.
 
     Attributes:
         num_members: ``K``.
@@ -58,11 +58,11 @@ class DecoupledCritics(nn.Module):
         num_members: ``K``.
         width: of the torso's layers.
         obs_rank: number of axes of one observation; they are flattened.
-        as_released_2022: the torso and initialisation of DecQN's first release: ``elu(norm(h + W2 relu(W1 h)))``; else the
-            REValueD authors' ``norm(h + relu(W2 relu(W1 h)))``.
+        as_released_2022: the torso and initialisation of DecQN's first release, ``elu(norm(h + W2 relu(W1 h)))``; else
+            the REValueD authors' ``norm(h + relu(W2 relu(W1 h)))``.
         shared_norm: whether all members have one scale and offset after the normalisation, as in the authors' code.
-        dueling: units of the hidden layer of each branch and of the value, whose sum is centred (Tavakoli et al. 2018, equation
-            1): ``V + A_i - mean(A_i)``; 0 for a linear head.
+        dueling: units of the hidden layer of each branch and of the value: ``V + A_i - mean(A_i)`` (Tavakoli et al.
+            2018, equation 1); 0 for a linear head.
     """
 
     nvec: tuple[int, ...]
@@ -75,7 +75,7 @@ class DecoupledCritics(nn.Module):
 
     @nn.compact
     def __call__(self, obs: jax.Array) -> jax.Array:
-        """Utilities ``[K, ..., N, n]`` of observations ``[..., *obs_shape]``; entries beyond a component's choices are 0."""
+        """Utilities ``[K, ..., N, n]`` of observations ``[..., *obs_shape]``; what a component lacks has no meaning."""
         features = self.torso(obs.reshape(*obs.shape[: obs.ndim - self.obs_rank], -1).astype(jnp.float32))
         if not self.dueling:
             return by_component(self.dense(sum(self.nvec), "head")(features), self.nvec)

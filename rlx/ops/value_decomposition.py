@@ -30,7 +30,7 @@ def by_component(flat: jax.Array, nvec: tuple[int, ...], fill: float | bool = 0.
 
 
 def valid_choices(nvec: tuple[int, ...], action_mask: jax.Array | None) -> jax.Array:
-    """Bool ``[N, n]``, or ``[..., N, n]`` with a mask ``[..., sum(nvec)]``: which choices there are, and are allowed."""
+    """Which choices there are and are allowed: bool ``[N, n]``, or ``[..., N, n]`` by a mask ``[..., sum(nvec)]``."""
     if action_mask is None:
         return jnp.arange(max(nvec)) < np.array(nvec)[:, None]
     return by_component(action_mask, nvec, fill=False)
@@ -99,9 +99,9 @@ LEAST_CRITICS = {"redq": 2}
 def regulariser(utility: jax.Array, anchor: jax.Array, value_target: jax.Array) -> jax.Array:
     """What holds the utilities of choices near their target network's where a component's own error is large.
 
-    ``w (U_target - U)^2`` with ``w = 1 - exp(-|y - U|)``; no gradient flows through ``w`` and ``U_target``. A large error
-    of one component alone suggests that others decided the reward. Reconstructed from what is publicly said of the
-    paper's section 3.2, which was not read.
+    ``w (U_target - U)^2`` with ``w = 1 - exp(-|y - U|)``; no gradient flows through ``w`` and ``U_target``. A large
+    error of one component alone suggests that others decided the reward. Reconstructed from what is publicly said of
+    the paper's section 3.2, which was not read.
 
     Args:
         utility: of the choices taken, online, ``[K, B, N]``.
