@@ -1,8 +1,8 @@
 """REValueD: an ensemble of decoupled critics with a regulariser, for factored actions (Ireland and Montana 2024).
 
-The value of an action is the mean of its components' utilities (equation 3.1). ``K`` critics share one target: the value
-of the best action of the mean of their target networks. While training, one critic drawn for each environment and step
-acts; the mean of all acts in evaluation.
+The value of an action is the mean of its components' utilities (equation 3.1). ``K`` critics share one target: the
+value of the best action of the mean of their target networks. While training, one critic drawn for each environment and
+step acts; the mean of all acts in evaluation.
 
 One learning event: every environment takes ``rollout_length`` steps, the transitions enter the replay, and once
 ``learning_starts`` steps have been taken at random ``num_updates`` minibatches are drawn from it.
