@@ -24,7 +24,7 @@ class RunningStatistics:
     """Moments of the samples seen so far, all float32.
 
     Attributes:
-        count: scalar, number of samples, at most ``MAX_COUNT``; 0 before any data.
+        count: scalar, number of samples, at most ``MAX_COUNT``; before any data 0, or the weight to begin with.
         mean: ``[*shape]``.
         m2: ``[*shape]``, second central moment: the mean squared distance from ``mean``.
     """
@@ -34,11 +34,17 @@ class RunningStatistics:
     m2: jax.Array
 
 
-def init(shape: tuple[int, ...]) -> RunningStatistics:
-    """Statistics of no samples of the given shape."""
-    return RunningStatistics(
-        count=jnp.zeros((), jnp.float32), mean=jnp.zeros(shape, jnp.float32), m2=jnp.zeros(shape, jnp.float32)
-    )
+def init(shape: tuple[int, ...], start_count: float | jax.Array = 0.0) -> RunningStatistics:
+    """Statistics of no samples of the given shape.
+
+    Args:
+        shape: of a sample.
+        start_count: weight, in samples, of a mean of 0 and a variance of 1 to begin with, at least 0.
+    """
+    # A sum, so that it never is the very array that was given: states are donated, hyperparameters are not.
+    count = jnp.zeros((), jnp.float32) + start_count
+    m2 = jnp.broadcast_to(jnp.where(count > 0, jnp.float32(1.0), 0.0), shape)
+    return RunningStatistics(count=count, mean=jnp.zeros(shape, jnp.float32), m2=m2)
 
 
 def update(stats: RunningStatistics, batch: jax.Array) -> RunningStatistics:
@@ -70,8 +76,8 @@ def merge(a: RunningStatistics, b: RunningStatistics) -> RunningStatistics:
 
 
 def variance(stats: RunningStatistics) -> jax.Array:
-    """Population variance ``[*shape]``; 1 before any data."""
-    return jnp.where(stats.count > 0, stats.m2, 1.0)
+    """Population variance ``[*shape]``; 1 before the second sample, since one has no spread."""
+    return jnp.where(stats.count > 1, stats.m2, 1.0)
 
 
 def normalise(stats: RunningStatistics, x: jax.Array, clip: float = 10.0) -> jax.Array:

@@ -123,7 +123,8 @@ def test_who_acts_and_what_is_remembered(regime, frequencies, log_prob):
 
 def agent_state(agent, logits):
     """A state whose actor gives ``logits``."""
-    small = MaskedPPO(agent.spec, num_envs=2, rollout_length=8, hidden_sizes=(2,), normalise_observations=False)
+    sizes = {"num_envs": 2, "rollout_length": 8, "num_minibatches": 2, "hidden_sizes": (2,)}
+    small = MaskedPPO(agent.spec, normalise_observations=False, **sizes)
     return dataclasses.replace(small.init(KEY), params={"actor": logits, "critic": None})
 
 
@@ -358,7 +359,7 @@ def test_the_penalty_is_learned_from_and_not_logged():
 
 def test_a_penalty_without_counters_is_refused():
     env = rlx.make_env("rlx/probe-masked")
-    agent = rlx.make_agent("masked_ppo", env, regime="penalty", num_envs=2, rollout_length=8)
+    agent = rlx.make_agent("masked_ppo", env, regime="penalty", num_envs=2, rollout_length=8, num_minibatches=2)
     with pytest.raises(ConfigurationError, match="probe-masked reports none; let its info have invalid_"):
         jax.eval_shape(lambda: loop.init(agent, env, KEY, CLOCK))
     with pytest.raises(ConfigurationError, match="out of range"):
