@@ -98,13 +98,19 @@ def stack(agents: Sequence[Agent]) -> Agent:
     first = jax.tree.structure(agents[0])
     for agent in agents:
         if jax.tree.structure(agent) != first:  # type: ignore[operator]
-            static = [f.name for f in dataclasses.fields(agent) if not f.metadata.get("pytree_node", True)]  # type: ignore[arg-type]
-            names = [name for name in static if vars(agent)[name] != vars(agents[0])[name]]
+            fields = dataclasses.fields(agent)  # type: ignore[arg-type]
+            names = [field.name for field in fields if _fixed(agent, field) != _fixed(agents[0], field)]
             raise ConfigurationError(
                 f"members of one population must agree in {', '.join(names)}: these fix shapes or branches; "
                 "run them as separate populations"
             )
     return jax.tree.map(lambda *leaves: jnp.asarray(np.array(leaves, np.float32)), *agents)
+
+
+def _fixed(agent: Agent, field: "dataclasses.Field[Any]") -> Any:
+    """What all members must have in common of a field: a static one's value; of a number, that it is one."""
+    value = vars(agent)[field.name]
+    return jax.tree.structure(value) if field.metadata.get("pytree_node", True) else value
 
 
 def keys_for(seeds: Sequence[int], stream: int) -> Key:
