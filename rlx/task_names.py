@@ -7,6 +7,7 @@ later version of that has, and what needs data from the network.
 import importlib.util
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 # Brax's `fast` is left out: a stub for its own unit tests, with no bodies and no randomness. So is `swimmer`, which
 # cannot run with current JAX (`rlx.envs.brax`).
@@ -142,7 +143,11 @@ _LISTED: dict[str, Iterable[str]] = {
     "playground": PLAYGROUND,
     "rlx": OWN,
 }
-_EXTRAS = {"jumanji": "jumanji", "playground": "mujoco_playground"}
+# The library of a family that is an extra, and the file of it that names its tasks.
+_EXTRAS = {
+    "jumanji": ("jumanji", "__init__.py"),
+    "playground": ("mujoco_playground", "_src/dm_control_suite/__init__.py"),
+}
 _OWN_PREFIX = "rlx/"
 
 
@@ -155,7 +160,20 @@ def names_of(family: str) -> tuple[str, ...]:
 
 def installed(family: str) -> bool:
     """Whether the library of ``family`` is there; those of the extras may not be."""
-    return family not in _EXTRAS or importlib.util.find_spec(_EXTRAS[family]) is not None
+    return family not in _EXTRAS or importlib.util.find_spec(_EXTRAS[family][0]) is not None
+
+
+def may_have(family: str, name: str) -> bool:
+    """Whether the library of an extra is worth loading to ask it for a task: it takes seconds, which no typo is worth.
+
+    It is if it is loaded already, when anything may be registered with it, or if its source names that task.
+    """
+    package, file = _EXTRAS[family]
+    spec = importlib.util.find_spec(package)
+    if package in sys.modules or spec is None or spec.origin is None:
+        return True
+    source = Path(spec.origin).parent / file
+    return not source.exists() or f'"{name}"' in source.read_text(encoding="utf-8")
 
 
 def _registered(family: str) -> Iterable[str]:

@@ -22,7 +22,7 @@ from flax import struct
 from rlx.envs.family import Built, constructor_options, unknown_option, unknown_task
 from rlx.envs.gymnax_api import Environment
 from rlx.errors import ConfigurationError
-from rlx.task_names import installed
+from rlx.task_names import installed, may_have
 from rlx.types import Discrete, Key, MultiDiscrete, PyTree
 
 
@@ -109,6 +109,8 @@ def make(name: str, params: PyTree | None = None, **options: Any) -> Built:
     full_name = f"jumanji/{name}"
     if not installed("jumanji"):
         raise ConfigurationError(f"{full_name} needs jumanji: pip install 'rlx[jumanji]'")
+    if not may_have("jumanji", name):
+        raise unknown_task("jumanji", name)
     import jumanji
 
     if name not in jumanji.registered_environments():

@@ -18,7 +18,7 @@ from rlx.envs.gymnax_api import Environment, EnvParams, spaces
 from rlx.envs.imports import without
 from rlx.envs.quiet import quiet
 from rlx.errors import ConfigurationError
-from rlx.task_names import installed
+from rlx.task_names import installed, may_have
 from rlx.types import Key, PyTree
 
 # Fields of a task's configuration that are no options: for Warp and its cameras only, or rlx's `max_episode_steps`.
@@ -113,6 +113,8 @@ def make(name: str, params: PyTree | None = None, *, action_repeat: int = 1, **o
     full_name = f"playground/{name}"
     if not installed("playground"):
         raise ConfigurationError(f"{full_name} needs MuJoCo Playground: pip install 'rlx[playground]'")
+    if not may_have("playground", name):
+        raise unknown_task("playground", name)
     with quiet(), without("warp"):  # it is most of what takes MJX long to import
         from mujoco_playground import dm_control_suite
 
