@@ -76,3 +76,9 @@ def test_a_file_imports_only_from_below(file):
 def test_reports_compute_without_jax():
     for file in (PACKAGE / "report").rglob("*.py"):
         assert {name.partition(".")[0] for name in imported(file)} & {"jax", "flax", "optax", "chex"} == set()
+
+
+def test_gymnax_is_imported_in_one_place():
+    """It comes with plotting libraries, which only that place leaves out."""
+    importers = {file for file in FILES if {name.partition(".")[0] for name in imported(file)} & {"gymnax"}}
+    assert {file.name for file in importers} == {"gymnax_api.py"}
