@@ -13,7 +13,6 @@ from jumanji.environments.logic.minesweeper.generator import UniformSamplingGene
 from jumanji.types import StepType
 
 import rlx
-from rlx.envs import jumanji as jumanji_family
 from rlx.envs import vector
 from rlx.envs.api import make_env
 from rlx.errors import ConfigurationError
