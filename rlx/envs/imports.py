@@ -25,7 +25,8 @@ def postponed(*names: str) -> Iterator[None]:
         if parent in stand_ins:
             setattr(stand_ins[parent], own_name, module)
         elif not parent and (spec := importlib.util.find_spec(name)):
-            module.__path__ = spec.submodule_search_locations or []  # so that modules not named here are found
+            # `from package import module` asks for it, which is no use of the package.
+            module.__path__ = spec.submodule_search_locations or []
     sys.modules.update(stand_ins)
     try:
         yield
@@ -43,7 +44,7 @@ def without(name: str) -> Iterator[None]:
         yield
     finally:
         if not loaded:
-            del sys.modules[name]
+            sys.modules.pop(name, None)
 
 
 class _StandIn(ModuleType):
