@@ -14,6 +14,7 @@ from rlx.loggers.console import Console
 from rlx.loggers.jsonl import JsonLines, read_rows, truncate_after
 from rlx.loggers.tensorboard import TensorBoard
 from rlx.loggers.wandb import WandB
+from rlx.paths import expand
 from rlx.run_config import agent_config, differing, listed, make_settings, plain, read_back
 from rlx.runner import folder as run_folder
 from rlx.runner.checkpoint import Checkpoints
@@ -117,7 +118,7 @@ def resume(
     Raises:
         ConfigurationError: if there is no such run, or its checkpoint is missing or damaged.
     """
-    folder = Path(folder).expanduser()
+    folder = expand(folder)
     agents, env, settings = read_back(folder, agent, env)
     steps = _plan(agents[0], settings).steps
     parts = (folder / "checkpoints", folder / "policy")
@@ -134,7 +135,7 @@ def load(folder: str | Path, *, agent: Agent | Sequence[Agent] | None = None, en
     Raises:
         ConfigurationError: if there is no such run, or its policy is missing or damaged.
     """
-    folder = Path(folder).expanduser()
+    folder = expand(folder)
     agents, env, settings = read_back(folder, agent, env)
     members = members_of(agents, settings.all_seeds)
     clock = Clock.start(settings.total_steps, _plan(agents[0], settings).steps_per_iteration)

@@ -7,9 +7,8 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-from gymnax.environments import spaces
-from gymnax.environments.environment import Environment
 
+from rlx.envs.gymnax_api import Environment, spaces
 from rlx.errors import ConfigurationError
 from rlx.types import ActionSpace, Box, Discrete, Key, MultiDiscrete, PyTree
 

@@ -19,11 +19,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from gymnax.environments.environment import Environment
 
 from rlx import registry
 from rlx.envs.adapt import Adapted
 from rlx.envs.family import Built, override, refusals
+from rlx.envs.gymnax_api import Environment
 from rlx.envs.settings import EnvSettings, ResetMode, read_settings
 from rlx.envs.sticky import Sticky
 from rlx.errors import ConfigurationError, suggest

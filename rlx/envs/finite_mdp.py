@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from rlx import types  # noqa: F401  # it makes JAX's settings, before the first array
+
 LEFT, RIGHT = 0, 1
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlx.errors import ConfigurationError
+from rlx.errors import ConfigurationError, RunFailed
 from rlx.runner.acting import acting_part
 from rlx.runner.checkpoint import Checkpoints
 from rlx.runner.evaluate import Evaluation
@@ -26,10 +26,6 @@ from rlx.types import Clock, PyTree
 
 # Long enough to hide dispatch, short enough for a live display and a prompt Ctrl-C.
 CHUNK_SECONDS = 0.5
-
-
-class RunFailed(RuntimeError):
-    """A run that cannot go on; what it saved before stays as it was."""
 
 
 class Phase(NamedTuple):
