@@ -18,7 +18,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
+from gymnax.environments import spaces
 from gymnax.environments.environment import Environment
 
 from rlx.envs.family import Built, constructor_options, unknown_option, unknown_task
@@ -113,6 +115,11 @@ class JumanjiTask(Environment):
         """The space of Jumanji's actions, or of their joint numbers."""
         return self._space
 
+    def observation_space(self, params: None) -> Any:
+        """What the parts of an observation are; numbers of steps count, and are no codes."""
+        shown = _without_mask(_parts(self.env.observation_spec))
+        return spaces.Tuple(shown) if isinstance(shown, list) else shown
+
 
 class MaskedJumanjiTask(JumanjiTask):
     """A Jumanji environment that says which actions are valid."""
@@ -190,6 +197,23 @@ def _adapted(name: str, env: Any) -> JumanjiTask:
     if factored:
         return task(name, env, MultiDiscrete(nvec), lambda action: action)
     return task(name, env, Discrete(math.prod(nvec)), lambda action: jnp.stack(jnp.unravel_index(action, nvec)))
+
+
+def _parts(spec: Any, name: str = "") -> Any:
+    """The spaces of the parts of a specification, in place of these parts."""
+    from jumanji import specs
+
+    match spec:
+        case specs.DiscreteArray() if name != "step_count":
+            return Discrete(spec.num_values)
+        case specs.MultiDiscreteArray():
+            return MultiDiscrete(tuple(np.ravel(spec.num_values).tolist()))
+        case specs.BoundedArray():
+            return spaces.Box(spec.minimum, spec.maximum, spec.shape, spec.dtype)
+        case specs.Array():
+            return spaces.Space()
+    # As a specification itself makes an observation of what its parts are; there is no public way.
+    return spec._constructor(**{part: _parts(inner, part) for part, inner in spec._specs.items()})
 
 
 def _without_mask(observation: PyTree) -> PyTree:
