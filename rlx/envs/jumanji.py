@@ -2,7 +2,8 @@
 
 Action masks: one over joint actions (Tetris: rotation and column) makes a single discrete action of them; one with a
 row for each component of a factored action becomes those rows, one after the other. An observation is all that Jumanji
-shows but the mask: an array as it is, if there is only one, else everything in one vector.
+shows but the mask: an array as it is, if there is only one, else everything in one vector, with codes one-hot and the
+number of steps as it is.
 
 Episodes end as Jumanji says: at a last step whose discount is 0 by termination, at any other last step by truncation.
 Most of its tasks *terminate* at their ``time_limit``, and show the steps taken; ``max_episode_steps`` truncates before.
