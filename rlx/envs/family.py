@@ -91,7 +91,7 @@ def refusals(name: str, options: Mapping[str, Any]) -> Iterator[None]:
     except ConfigurationError:
         raise
     except TaskFailed as error:
-        made = f" made with {_listed(options)}" if options else ""
+        made = f" cannot be made with {_listed(options)}" if options else ""
         raise ConfigurationError(f"{name}{made}: {error}") from error
     except (TypeError, ValueError, ArithmeticError, AttributeError, AssertionError, LookupError) as error:
         if not options:

@@ -332,7 +332,7 @@ def test_a_failure_on_account_of_options_names_them():
             return jnp.ones(2) / (params.size // params.size), self.start[1]
 
     make_env(Sized(), size=3)
-    refused(Sized(), r"^Own made with size=0: reset_env raised ZeroDivisionError", size=0)
+    refused(Sized(), r"^Own cannot be made with size=0: reset_env raised ZeroDivisionError", size=0)
 
 
 @pytest.mark.parametrize("limit", ["soon", (3,)])
