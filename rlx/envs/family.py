@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from rlx.envs.contract import TaskFailed, short
 from rlx.envs.gymnax_api import Environment, gymnax
 from rlx.envs.settings import ResetMode
 from rlx.errors import ConfigurationError, suggest
@@ -84,17 +85,23 @@ def build_registered(name: str, env_id: str, params: PyTree | None, options: Map
 
 @contextlib.contextmanager
 def refusals(name: str, options: Mapping[str, Any]) -> Iterator[None]:
-    """Turn what a task raises on account of its ``options`` into one line."""
+    """Turn what a task raises, in its methods or on account of its ``options``, into one line."""
     try:
         yield
     except ConfigurationError:
         raise
+    except TaskFailed as error:
+        made = f" cannot be made with {_listed(options)}" if options else ""
+        raise ConfigurationError(f"{name}{made}: {error}") from error
     except (TypeError, ValueError, ArithmeticError, AttributeError, AssertionError, LookupError) as error:
         if not options:
             raise
-        given = ", ".join(f"{key}={value!r}" for key, value in options.items())
         cause = (str(error).strip().splitlines() or ["out of range"])[0]
-        raise ConfigurationError(f"{name} cannot be made with {given}: {cause}") from error
+        raise ConfigurationError(f"{name} cannot be made with {_listed(options)}: {cause}") from error
+
+
+def _listed(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={short(value)}" for key, value in options.items())
 
 
 def _construct(name: str, env_id: str, arguments: dict[str, Any]) -> Environment:
@@ -121,5 +128,5 @@ def _cast(name: str, key: str, default: Any, value: Any) -> Any:
     except (TypeError, ValueError):
         fits = False
     if not fits:
-        raise ConfigurationError(f"{name}: {key}={value!r} does not fit; the default is {default}")
+        raise ConfigurationError(f"{name}: {key}={short(value)} does not fit; the default is {short(default)}")
     return cast

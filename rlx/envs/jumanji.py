@@ -2,7 +2,8 @@
 
 Action masks: one over joint actions (Tetris: rotation and column) makes a single discrete action of them; one with a
 row for each component of a factored action becomes those rows, one after the other. An observation is all that Jumanji
-shows but the mask: an array as it is, if there is only one, else everything in one vector.
+shows but the mask: an array as it is, if there is only one, else everything in one vector, with codes one-hot and the
+number of steps as it is.
 
 Episodes end as Jumanji says: at a last step whose discount is 0 by termination, at any other last step by truncation.
 Most of its tasks *terminate* at their ``time_limit``, and show the steps taken; ``max_episode_steps`` truncates before.
@@ -17,10 +18,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from rlx.envs.family import Built, constructor_options, unknown_option, unknown_task
-from rlx.envs.gymnax_api import Environment
+from rlx.envs.gymnax_api import Environment, spaces
 from rlx.errors import ConfigurationError
 from rlx.task_names import installed, may_have
 from rlx.types import Discrete, Key, MultiDiscrete, PyTree
@@ -87,6 +89,11 @@ class JumanjiTask(Environment):
     def action_space(self, params: None) -> Discrete | MultiDiscrete:
         """The space of Jumanji's actions, or of their joint numbers."""
         return self._space
+
+    def observation_space(self, params: None) -> Any:
+        """What the parts of an observation are; numbers of steps count, and are no codes."""
+        shown = _without_mask(_parts(self.env.observation_spec))
+        return spaces.Tuple(shown) if isinstance(shown, list) else shown
 
 
 class MaskedJumanjiTask(JumanjiTask):
@@ -158,6 +165,23 @@ def _adapted(name: str, env: Any) -> JumanjiTask:
     if factored:
         return task(name, env, MultiDiscrete(nvec), lambda action: action)
     return task(name, env, Discrete(math.prod(nvec)), lambda action: jnp.stack(jnp.unravel_index(action, nvec)))
+
+
+def _parts(spec: Any, name: str = "") -> Any:
+    """The spaces of the parts of a specification, in place of these parts."""
+    from jumanji import specs
+
+    match spec:
+        case specs.DiscreteArray() if name != "step_count":
+            return Discrete(spec.num_values)
+        case specs.MultiDiscreteArray():
+            return MultiDiscrete(tuple(np.ravel(spec.num_values).tolist()))
+        case specs.BoundedArray():
+            return spaces.Box(spec.minimum, spec.maximum, spec.shape, spec.dtype)
+        case specs.Array():
+            return spaces.Space()
+    # As a specification itself makes an observation of what its parts are; there is no public way.
+    return spec._constructor(**{part: _parts(inner, part) for part, inner in spec._specs.items()})
 
 
 def _without_mask(observation: PyTree) -> PyTree:

@@ -188,9 +188,9 @@ def _observations(env: Env, stacked: PyTree) -> np.ndarray:
     """What the task shows, ``[T + 1, ...]``; the numbers of its states where it cannot tell."""
     task = _bare_task(env)
 
-    def observe(state: PyTree) -> jax.Array:
+    def observe(state: PyTree, arrays: tuple[jax.Array, ...]) -> jax.Array:
         try:
-            shown = task.observe(jax.random.key(0), state, None, env.params)
+            shown = task.observe(jax.random.key(0), state, None, env.with_arrays(arrays).params)
         except (NotImplementedError, TypeError):
             shown = state
         leaves = [jnp.asarray(leaf, jnp.float32) for leaf in jax.tree.leaves(shown)]
@@ -198,7 +198,7 @@ def _observations(env: Env, stacked: PyTree) -> np.ndarray:
             return leaves[0]
         return jnp.concatenate([jnp.ravel(leaf) for leaf in leaves])
 
-    return np.asarray(jax.jit(jax.vmap(observe))(stacked))
+    return np.asarray(jax.jit(jax.vmap(observe, (0, None)))(stacked, env.arrays))
 
 
 def _bars(values: np.ndarray) -> Image.Image:

@@ -13,6 +13,7 @@ from rlx.networks import dynamics
 from rlx.networks.dynamics import DynamicsModel
 from rlx.networks.ensemble import apply_ensemble, init_ensemble
 from rlx.networks.heads import PairNetwork
+from rlx.networks.inputs import as_float
 from rlx.ops.imagination import Dynamics, Situation
 from rlx.ops.optimisers import Optimiser
 from rlx.replay import replay as replays
@@ -130,7 +131,7 @@ class ModelSource(NamedTuple):
     def start_of(self, rollout: Transition) -> Situation:
         """Where imagined rollouts start: at every state of the rollout."""
         # What a model predicts are real numbers, whatever the task observes.
-        obs = rollout.obs.astype(jnp.float32)
+        obs = as_float(rollout.obs)
         return flattened(Situation(obs, obs, rollout.action_mask))
 
     def dynamics(self, learner: Learner) -> Dynamics:

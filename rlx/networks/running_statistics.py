@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from rlx.networks.inputs import as_float
 from rlx.sums import Sum
 
 # Added to the variance: a constant feature is divided by 1e-4 and not by 0.
@@ -46,7 +47,7 @@ def update(stats: RunningStatistics, batch: jax.Array) -> RunningStatistics:
     """Take in a batch ``[B..., *shape]`` of any number of leading axes and any dtype."""
     shape = stats.mean.total.shape
     chex.assert_shape(batch, (..., *shape))
-    samples = batch.reshape((-1, *shape)).astype(jnp.float32)
+    samples = as_float(batch.reshape((-1, *shape)))
     # Sums of distances from one sample keep the digits that sums of large values of small spread would lose.
     shifted = samples - samples[0]
     mean_shift = shifted.mean(axis=0)
@@ -72,5 +73,5 @@ def normalise(stats: RunningStatistics, x: jax.Array, clip: float = 10.0) -> jax
 
     Before any data this only clips.
     """
-    centred = (x.astype(jnp.float32) - stats.mean.total) - stats.mean.rest
+    centred = (as_float(x) - stats.mean.total) - stats.mean.rest
     return jnp.clip(centred * jax.lax.rsqrt(variance(stats) + _EPSILON), -clip, clip)

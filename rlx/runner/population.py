@@ -156,6 +156,7 @@ class Population:
         self.layout = layout or layout_for(len(members), side_by_side=side_by_side)
         mesh = self.layout.mesh
         self.programs = programs(env, mesh, eval_episodes, eval_mode, solved_return)
+        self.arrays = place(env.arrays, mesh, REPLICATED)
         stacked = stack([member.agent for member in self.members])
         self.agents = [place(_at(stacked, slots), mesh) for slots in self.layout.slots]
         self.seeds = [[self.members[slot].seed for slot in slots] for slots in self.layout.slots]
@@ -167,40 +168,42 @@ class Population:
             ConfigurationError: if it cannot fit.
         """
         state = self.shapes(clock)
-        rollout = jax.eval_shape(self.programs.rollout, self.agents[0], state)
+        rollout = jax.eval_shape(self.programs.rollout, self.agents[0], state, self.arrays)
         return memory_plan([state] * self.layout.num_groups, rollout, list(self.layout.mesh.devices.flat))
 
     def shapes(self, clock: Clock) -> RunState:
         """Shapes and dtypes of the state of one group."""
         keys = jax.eval_shape(lambda: keys_for(self.seeds[0], INIT_STREAM))
-        return jax.eval_shape(self.programs.init, self.agents[0], keys, clock)
+        return jax.eval_shape(self.programs.init, self.agents[0], keys, clock, self.arrays)
 
     def start(self, clock: Clock) -> list[RunState]:
         """The state of each group before the first step."""
         return [
-            self.programs.init(agents, keys_for(seeds, INIT_STREAM), clock)
+            self.programs.init(agents, keys_for(seeds, INIT_STREAM), clock, self.arrays)
             for agents, seeds in zip(self.agents, self.seeds, strict=True)
         ]
 
     def compile(self, states: Sequence[RunState]) -> None:
         """Compile training and evaluation ahead."""
-        arguments = (self.agents[0], states[0], jnp.int32(1), jnp.bool_(True))
+        arguments = (self.agents[0], states[0], jnp.int32(1), jnp.bool_(True), self.arrays)
         self._chunk = self.programs.chunk.lower(*arguments).compile()
         acting = acting_part(self.members[0].agent, states[0].agent)
-        self._evaluate = self.programs.evaluate.lower(self.agents[0], acting, self._evaluation_keys(0, 0)).compile()
+        playing = (self.agents[0], acting, self._evaluation_keys(0, 0), self.arrays)
+        self._evaluate = self.programs.evaluate.lower(*playing).compile()
 
     def advance(self, states: Sequence[RunState], iterations: int, new_window: bool) -> Advanced:
         """Advance all groups by ``iterations``, one after the other; ``states`` are given up."""
         compiled: Callable[..., Any] = vars(self).get("_chunk", self.programs.chunk)
-        arguments = (jnp.int32(iterations), jnp.bool_(new_window))
+        arguments = (jnp.int32(iterations), jnp.bool_(new_window), self.arrays)
         after = [compiled(agents, state, *arguments) for agents, state in zip(self.agents, states, strict=True)]
         return Advanced(*map(list, zip(*after, strict=True)))
 
     def evaluate(self, acting: Sequence[PyTree], step: int) -> Evaluation:
         """Evaluate the acting parts of all groups as at ``step``; results ``[M, n]``, on the host."""
         compiled: Callable[..., Any] = vars(self).get("_evaluate", self.programs.evaluate)
-        groups = enumerate(zip(self.agents, acting, strict=True))
-        return self.gather([compiled(agents, part, self._evaluation_keys(g, step)) for g, (agents, part) in groups])
+        keys = [self._evaluation_keys(group, step) for group in range(len(self.agents))]
+        groups = zip(self.agents, acting, keys, strict=True)
+        return self.gather([compiled(*arguments, self.arrays) for arguments in groups])
 
     def acting(self, states: Sequence[RunState]) -> list[PyTree]:
         """The acting part of each group."""

@@ -14,7 +14,10 @@ from rlx.runner.collect import collect
 from rlx.runner.evaluate import Evaluation, evaluate
 from rlx.runner.memory_plan import num_bytes
 from rlx.runner.window import Totals
+from rlx.settings import environment_steps
 from rlx.types import Agent, Clock, Key, Mode, PyTree
+
+Arrays = tuple[jax.Array, ...]
 
 MEMBERS = PartitionSpec("members")
 REPLICATED = PartitionSpec()
@@ -33,11 +36,13 @@ LARGE_STATE = 1024
 class Programs(NamedTuple):
     """Jitted functions of members ``[G]``, ``G`` a multiple of the mesh's devices; the state of ``chunk`` is donated.
 
+    The last argument of all of them is ``env.arrays``.
+
     Attributes:
-        init: ``(agents, keys, clock) -> state``.
-        chunk: ``(agents, state, iterations, new_window) -> (state, healthy, totals)``, see `rlx.runner.loop`.
-        evaluate: ``(agents, acting_state, keys) -> Evaluation``.
-        rollout: ``(agents, state) -> rollouts``, to ask for its shapes.
+        init: ``(agents, keys, clock, arrays) -> state``.
+        chunk: ``(agents, state, iterations, new_window, arrays) -> (state, healthy, totals)``, see `rlx.runner.loop`.
+        evaluate: ``(agents, acting_state, keys, arrays) -> Evaluation``.
+        rollout: ``(agents, state, arrays) -> rollouts``, to ask for its shapes.
     """
 
     init: Any
@@ -56,25 +61,29 @@ def programs(env: Env, mesh: Mesh, eval_episodes: int, eval_mode: Mode, solved_r
     iterations: inside, each of them would copy the replay.
     """
 
-    def init(agents: Agent, keys: Key, clock: Clock) -> loop.RunState:
-        member = lambda agent, key: loop.init(agent, env, key, clock, solved_return)  # noqa: E731
+    def init(agents: Agent, keys: Key, clock: Clock, arrays: Arrays) -> loop.RunState:
+        agents, task = inside(agents, env, arrays)
+        member = lambda agent, key: loop.init(agent, task, key, clock, solved_return)  # noqa: E731
         return jax.vmap(member, out_axes=loop.MEMBER_AXES)(agents, keys)
 
     def chunk(
-        agents: Agent, state: loop.RunState, iterations: jax.Array, new_window: jax.Array
+        agents: Agent, state: loop.RunState, iterations: jax.Array, new_window: jax.Array, arrays: Arrays
     ) -> tuple[loop.RunState, jax.Array, Totals]:
+        agents, task = inside(agents, env, arrays)
         if len(state.key) == 1 and has_large_state(env):
-            state = with_axis(loop.chunk_alone(without_axis(agents), env, member_of(state), iterations, new_window))
+            state = with_axis(loop.chunk_alone(without_axis(agents), task, member_of(state), iterations, new_window))
         else:
-            state = loop.chunk(agents, env, state, iterations, new_window)
+            state = loop.chunk(agents, task, state, iterations, new_window)
         return state, loop.healthy(state), loop.totals(state)
 
-    def evaluation(agents: Agent, acting: PyTree, keys: Key) -> Evaluation:
-        play = lambda agent, acting, key: evaluate(agent, env, acting, key, eval_episodes, eval_mode)  # noqa: E731
+    def evaluation(agents: Agent, acting: PyTree, keys: Key, arrays: Arrays) -> Evaluation:
+        agents, task = inside(agents, env, arrays)
+        play = lambda agent, acting, key: evaluate(agent, task, acting, key, eval_episodes, eval_mode)  # noqa: E731
         return jax.vmap(play)(agents, acting, keys)
 
-    def rollout(agents: Agent, state: loop.RunState) -> PyTree:
-        member = lambda agent, state: collect(agent, env, state.agent, state.scene, state.key, state.clock)[1]  # noqa: E731
+    def rollout(agents: Agent, state: loop.RunState, arrays: Arrays) -> PyTree:
+        agents, task = inside(agents, env, arrays)
+        member = lambda agent, state: collect(agent, task, state.agent, state.scene, state.key, state.clock)[1]  # noqa: E731
         return jax.vmap(member, (0, loop.MEMBER_AXES))(agents, state)
 
     def sharded(function: Any, in_specs: Any, out_specs: Any, donate: tuple[int, ...] = ()) -> Any:
@@ -82,12 +91,22 @@ def programs(env: Env, mesh: Mesh, eval_episodes: int, eval_mode: Mode, solved_r
         mapped = jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
         return jax.jit(mapped, donate_argnums=donate, compiler_options=compiler_options(mesh.devices.flat[0].platform))
 
+    after_chunk = (RUN_STATE, MEMBERS, MEMBERS)
     return Programs(
-        init=sharded(init, (MEMBERS, MEMBERS, REPLICATED), RUN_STATE),
-        chunk=sharded(chunk, (MEMBERS, RUN_STATE, REPLICATED, REPLICATED), (RUN_STATE, MEMBERS, MEMBERS), donate=(1,)),
-        evaluate=sharded(evaluation, (MEMBERS, MEMBERS, MEMBERS), MEMBERS),
-        rollout=sharded(rollout, (MEMBERS, RUN_STATE), MEMBERS),
+        init=sharded(init, (MEMBERS, MEMBERS, REPLICATED, REPLICATED), RUN_STATE),
+        chunk=sharded(chunk, (MEMBERS, RUN_STATE, *[REPLICATED] * 3), after_chunk, donate=(1,)),
+        evaluate=sharded(evaluation, (MEMBERS, MEMBERS, MEMBERS, REPLICATED), MEMBERS),
+        rollout=sharded(rollout, (MEMBERS, RUN_STATE, REPLICATED), MEMBERS),
     )
+
+
+def inside(agents: Agent, env: Env, arrays: Arrays) -> tuple[Agent, Env]:
+    """The environment with the arrays that a program received, and the agents with its step, where they take one."""
+    if not arrays:
+        return agents, env
+    env = env.with_arrays(arrays)
+    steps = {name: env.simulate for name in environment_steps(type(agents)) if vars(agents)[name] is not None}
+    return dataclasses.replace(agents, **steps), env  # type: ignore[type-var]
 
 
 def has_large_state(env: Env) -> bool:

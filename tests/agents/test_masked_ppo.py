@@ -409,9 +409,9 @@ def test_the_released_codes_preset():
     ("side", "features", "logits"), [(4, 144, 61), (10, 1152, 229), (16, 4608, 541), (24, 800, 1181)]
 )
 def test_the_papers_networks(side, features, logits):
-    spec = EnvSpec("map", (side, side, 27), "uint8", MultiDiscrete((side**2, 6, 4, 4, 4, 4, 7, side**2)), 200, True)
+    spec = EnvSpec("map", (side, side, 27), "bool", MultiDiscrete((side**2, 6, 4, 4, 4, 4, 7, side**2)), 200, True)
     agent = MaskedPPO(spec)
-    obs = jnp.zeros((5, *spec.obs_shape), jnp.uint8)
+    obs = jnp.zeros((5, *spec.obs_shape), bool)
     for network, outputs in ((agent.actor, (5, logits)), (agent.critic, (5,))):
         found, params = jax.eval_shape(lambda network=network: network.init_with_output(KEY, obs))
         assert found.shape == outputs

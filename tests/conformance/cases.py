@@ -119,7 +119,8 @@ class Population:
     def traced_chunk(self):
         """The chunk as JAX sees it before it compiles: ``jaxpr``, and ``out_info`` with the shapes that it returns."""
         state = self.members.shapes(self.clock)
-        return self.members.programs.chunk.trace(self.members.agents[0], state, jnp.int32(1), jnp.bool_(False))
+        agents, arrays = self.members.agents[0], self.members.arrays
+        return self.members.programs.chunk.trace(agents, state, jnp.int32(1), jnp.bool_(False), arrays)
 
     def advance(self, state, *lengths, agents=None):
         """The state after chunks of these lengths, all in one logging window; ``state`` is given up."""

@@ -24,7 +24,7 @@ SMALL = {"num_rows": 5, "num_cols": 5}
 
 SPECS = {
     "BinPack-v2": ((380,), Discrete(40 * 20)),
-    "CVRP-v1": ((126,), Discrete(21)),
+    "CVRP-v1": ((126 + 20,), Discrete(21)),
     "Cleaner-v0": ((107,), MultiDiscrete((4, 4, 4))),
     "FlatPack-v0": ((346,), Discrete(25 * 4 * 9 * 9)),
     "Game2048-v1": ((4, 4), Discrete(4)),
@@ -42,7 +42,7 @@ SPECS = {
     "Snake-v1": ((721,), Discrete(4)),
     "Sudoku-v0": ((9, 9), Discrete(9 * 9 * 9)),
     "Sudoku-very-easy-v0": ((9, 9), Discrete(9 * 9 * 9)),
-    "TSP-v1": ((61,), Discrete(20)),
+    "TSP-v1": ((61 + 19,), Discrete(20)),
     "Tetris-v0": ((117,), Discrete(4 * 10)),
 }
 
