@@ -8,7 +8,7 @@ copies of a member, which are nowhere to be seen outside this file.
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -18,11 +18,14 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from rlx.envs.api import Env
 from rlx.errors import ConfigurationError
+from rlx.runner import nans
 from rlx.runner.acting import acting_part
-from rlx.runner.evaluate import Evaluation
+from rlx.runner.evaluate import Evaluation, can_be_unfinished
 from rlx.runner.loop import RunState, without_clock
 from rlx.runner.memory_plan import memory_plan
 from rlx.runner.programs import MEMBERS, REPLICATED, programs
+from rlx.runner.settings import RunSettings
+from rlx.runner.waiting import compile_ahead, wait
 from rlx.types import Agent, Clock, Key, Mode, PyTree
 
 INIT_STREAM, EVALUATION_STREAM = 0, 1
@@ -65,9 +68,11 @@ class Layout(NamedTuple):
 def layout_for(num_members: int, devices: Sequence[Any] | None = None, side_by_side: int | None = None) -> Layout:
     """Spread members over ``devices``, all of them unless given, ``side_by_side`` a device in each group.
 
-    By default one on a CPU core (see `SIDE_BY_SIDE`), and elsewhere all.
+    By default one on a CPU core (see `SIDE_BY_SIDE`), and elsewhere all; under ``jax_disable_jit`` one after the other.
     """
     devices = list(jax.devices() if devices is None else devices)[:num_members]
+    if jax.config.jax_disable_jit:
+        devices, side_by_side = devices[:1], 1
     a_device = math.ceil(num_members / len(devices))
     chosen = min(side_by_side or SIDE_BY_SIDE.get(devices[0].platform, a_device), a_device)
     num_groups = math.ceil(a_device / chosen)
@@ -134,10 +139,14 @@ class Population:
         eval_mode: Mode = "greedy",
         solved_return: float | None = None,
         layout: Layout | None = None,
+        eval_max_steps: int = RunSettings.eval_max_steps,
     ) -> None:
         self.members, self.layout = list(members), layout or layout_for(len(members))
         mesh = self.layout.mesh
-        self.programs = programs(env, mesh, eval_episodes, eval_mode, solved_return)
+        bound = eval_max_steps if can_be_unfinished(env, eval_max_steps) else None
+        donates = not jax.config.jax_debug_nans
+        self.programs = programs(env, mesh, eval_episodes, eval_mode, bound, solved_return, donates)
+        self._compiled: dict[str, Any] = {}
         stacked = stack([member.agent for member in self.members])
         self.agents = [place(_at(stacked, slots), mesh) for slots in self.layout.slots]
         self.seeds = [[self.members[slot].seed for slot in slots] for slots in self.layout.slots]
@@ -149,40 +158,47 @@ class Population:
             ConfigurationError: if it cannot fit.
         """
         state = self.shapes(clock)
-        rollout = jax.eval_shape(self.programs.rollout, self.agents[0], state)
+        with jax.disable_jit(False):
+            rollout = jax.eval_shape(self.programs.rollout, self.agents[0], state)
         return memory_plan([state] * self.layout.num_groups, rollout, list(self.layout.mesh.devices.flat))
 
     def shapes(self, clock: Clock) -> RunState:
         """Shapes and dtypes of the state of one group."""
-        keys = jax.eval_shape(lambda: keys_for(self.seeds[0], INIT_STREAM))
-        return jax.eval_shape(self.programs.init, self.agents[0], keys, clock)
+        with jax.disable_jit(False):
+            keys = jax.eval_shape(lambda: keys_for(self.seeds[0], INIT_STREAM))
+            return jax.eval_shape(self.programs.init, self.agents[0], keys, clock)
 
     def start(self, clock: Clock) -> list[RunState]:
         """The state of each group before the first step."""
-        return [
-            self.programs.init(agents, keys_for(seeds, INIT_STREAM), clock)
-            for agents, seeds in zip(self.agents, self.seeds, strict=True)
-        ]
+        arguments = [(keys_for(seeds, INIT_STREAM), clock) for seeds in self.seeds]
+        self._compile("init", self.agents[0], *arguments[0])
+        return [self._run("init", group, *given) for group, given in enumerate(arguments)]
 
     def compile(self, states: Sequence[RunState]) -> None:
         """Compile training and evaluation ahead."""
-        arguments = (self.agents[0], states[0], jnp.int32(1), jnp.bool_(True))
-        self._chunk = self.programs.chunk.lower(*arguments).compile()
         acting = acting_part(self.members[0].agent, states[0].agent)
-        self._evaluate = self.programs.evaluate.lower(self.agents[0], acting, self._evaluation_keys(0, 0)).compile()
+        arguments = {
+            "chunk": (self.agents[0], states[0], jnp.int32(1), jnp.bool_(True)),
+            "evaluate": (self.agents[0], acting, self._evaluation_keys(0, 0)),
+        }
+        self._compiled = {name: self._compile(name, *given) for name, given in arguments.items()}
 
     def advance(self, states: Sequence[RunState], iterations: int, new_window: bool) -> Advanced:
         """Advance all groups by ``iterations``, one after the other; ``states`` are given up."""
-        compiled: Callable[..., Any] = vars(self).get("_chunk", self.programs.chunk)
         arguments = (jnp.int32(iterations), jnp.bool_(new_window))
-        after = [compiled(agents, state, *arguments) for agents, state in zip(self.agents, states, strict=True)]
+        after = [self._run("chunk", group, state, *arguments) for group, state in enumerate(states)]
         return Advanced(*map(list, zip(*after, strict=True)))
 
     def evaluate(self, acting: Sequence[PyTree], step: int) -> Evaluation:
         """Evaluate the acting parts of all groups as at ``step``; results ``[M, n]``, on the host."""
-        compiled: Callable[..., Any] = vars(self).get("_evaluate", self.programs.evaluate)
-        groups = enumerate(zip(self.agents, acting, strict=True))
-        return self.gather([compiled(agents, part, self._evaluation_keys(g, step)) for g, (agents, part) in groups])
+        return self.gather(self.play(acting, step))
+
+    def play(self, acting: Sequence[PyTree], step: int) -> list[Evaluation]:
+        """Begin what `evaluate` does; the results of each group are still being computed."""
+        arguments = [(part, self._evaluation_keys(group, step)) for group, part in enumerate(acting)]
+        if "evaluate" not in self._compiled:
+            self._compile("evaluate", self.agents[0], *arguments[0])
+        return [self._run("evaluate", group, *given) for group, given in enumerate(arguments)]
 
     def acting(self, states: Sequence[RunState]) -> list[PyTree]:
         """The acting part of each group."""
@@ -198,6 +214,7 @@ class Population:
             whole = np.array(leaves[0]) if len(leaves) == 1 else np.concatenate([np.asarray(leaf) for leaf in leaves])
             return whole[: self.layout.num_members]
 
+        wait(groups)
         return jax.tree.map(joined, *groups)
 
     def gather_states(self, states: Sequence[RunState]) -> RunState:
@@ -221,6 +238,20 @@ class Population:
         of_members = lambda leaf: jax.ShapeDtypeStruct((self.layout.num_members, *leaf.shape[1:]), leaf.dtype)  # noqa: E731
         members = jax.tree.map(of_members, without_clock(group))
         return dataclasses.replace(members, clock=group.clock)
+
+    def _compile(self, name: str, *arguments: Any) -> Any:
+        """The program ``name`` compiled for such arguments; as it stands where nothing shall be compiled."""
+        program = getattr(self.programs, name)
+        return program if jax.config.jax_disable_jit else compile_ahead(program, *arguments)
+
+    def _run(self, name: str, group: int, *arguments: Any) -> Any:
+        """Run the program ``name`` for a group."""
+        program = getattr(self.programs, name)
+        compiled = self._compiled.get(name, program)
+        if not nans.wanted():
+            return compiled(self.agents[group], *arguments)
+        checked = nans.checked_chunk if name == "chunk" else nans.checked
+        return checked(compiled, program, self.seeds[group], self.agents[group], *arguments)
 
     def _evaluation_keys(self, group: int, step: int) -> Key:
         return place(evaluation_keys(self.seeds[group], step), self.layout.mesh)

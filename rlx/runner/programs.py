@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
 from rlx.envs.api import Env
+from rlx.precision import in_32_bits
 from rlx.runner import loop
 from rlx.runner.collect import collect
 from rlx.runner.evaluate import Evaluation, evaluate
@@ -30,7 +32,9 @@ LARGE_STATE = 1024
 
 
 class Programs(NamedTuple):
-    """Jitted functions of members ``[G]``, ``G`` a multiple of the mesh's devices; the state of ``chunk`` is donated.
+    """Functions of members ``[G]`` made by `program_of`, ``G`` a multiple of the mesh's devices.
+
+    The state given to ``chunk`` is donated, but for ``jax_debug_nans`` (see `rlx.runner.nans`).
 
     Attributes:
         init: ``(agents, keys, clock) -> state``.
@@ -46,13 +50,22 @@ class Programs(NamedTuple):
 
 
 @functools.lru_cache(maxsize=4)
-def programs(env: Env, mesh: Mesh, eval_episodes: int, eval_mode: Mode, solved_return: float | None = None) -> Programs:
+def programs(
+    env: Env,
+    mesh: Mesh,
+    eval_episodes: int,
+    eval_mode: Mode,
+    eval_max_steps: int | None = None,
+    solved_return: float | None = None,
+    donates: bool = True,
+) -> Programs:
     """Build the programs on ``mesh``; nothing is compiled yet.
 
     Asked again for the same, it returns the same programs, with whatever they have traced and compiled. A device that
     holds several members computes them side by side. Where it holds one and the task's state is large, that one has no
     member axis: auto-reset then stays a branch (see `LARGE_STATE`). Either way the axis stands outside the loop over
-    iterations: inside, each of them would copy the replay.
+    iterations: inside, each of them would copy the replay. Under ``jax_disable_jit`` a single one never has it, so that
+    agents see values that can be printed.
     """
 
     def init(agents: Agent, keys: Key, clock: Clock) -> loop.RunState:
@@ -62,31 +75,55 @@ def programs(env: Env, mesh: Mesh, eval_episodes: int, eval_mode: Mode, solved_r
     def chunk(
         agents: Agent, state: loop.RunState, iterations: jax.Array, new_window: jax.Array
     ) -> tuple[loop.RunState, jax.Array, dict[str, jax.Array]]:
-        if len(state.key) == 1 and has_large_state(env):
+        if len(state.key) == 1 and (jax.config.jax_disable_jit or has_large_state(env)):
             state = with_axis(loop.chunk_alone(without_axis(agents), env, member_of(state), iterations, new_window))
         else:
             state = loop.chunk(agents, env, state, iterations, new_window)
-        return state, loop.healthy(state), loop.window(state)
+        with jax.debug_nans(False):  # the window says NaN where there is nothing to average
+            return state, loop.healthy(state), loop.window(state)
 
     def evaluation(agents: Agent, acting: PyTree, keys: Key) -> Evaluation:
-        play = lambda agent, acting, key: evaluate(agent, env, acting, key, eval_episodes, eval_mode)  # noqa: E731
+        def play(agent: Agent, acting: PyTree, key: Key) -> Evaluation:
+            return evaluate(agent, env, acting, key, eval_episodes, eval_mode, eval_max_steps)
+
+        if len(keys) == 1 and jax.config.jax_disable_jit:
+            return jax.tree.map(lambda x: x[None], play(*without_axis((agents, acting, keys))))
         return jax.vmap(play)(agents, acting, keys)
 
     def rollout(agents: Agent, state: loop.RunState) -> PyTree:
         member = lambda agent, state: collect(agent, env, state.agent, state.scene, state.key, state.clock)[1]  # noqa: E731
         return jax.vmap(member, (0, loop.MEMBER_AXES))(agents, state)
 
-    def sharded(function: Any, in_specs: Any, out_specs: Any, donate: tuple[int, ...] = ()) -> Any:
-        # shard_map rather than sharding propagation: members never communicate, so nothing may be gathered.
-        mapped = jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
-        return jax.jit(mapped, donate_argnums=donate, compiler_options=compiler_options(mesh.devices.flat[0].platform))
-
+    made = functools.partial(program_of, mesh)
     return Programs(
-        init=sharded(init, (MEMBERS, MEMBERS, REPLICATED), RUN_STATE),
-        chunk=sharded(chunk, (MEMBERS, RUN_STATE, REPLICATED, REPLICATED), (RUN_STATE, MEMBERS, MEMBERS), donate=(1,)),
-        evaluate=sharded(evaluation, (MEMBERS, MEMBERS, MEMBERS), MEMBERS),
-        rollout=sharded(rollout, (MEMBERS, RUN_STATE), MEMBERS),
+        init=made(init, (MEMBERS, MEMBERS, REPLICATED), RUN_STATE),
+        chunk=made(
+            chunk,
+            (MEMBERS, RUN_STATE, REPLICATED, REPLICATED),
+            (RUN_STATE, MEMBERS, MEMBERS),
+            donate=(1,) if donates else (),
+        ),
+        evaluate=made(evaluation, (MEMBERS, MEMBERS, MEMBERS), MEMBERS),
+        rollout=made(rollout, (MEMBERS, RUN_STATE), MEMBERS),
     )
+
+
+def program_of(
+    mesh: Mesh, function: Callable[..., Any], in_specs: Any, out_specs: Any, donate: tuple[int, ...] = ()
+) -> Any:
+    """How a program is made of a function of members: in 32 bits, members spread over the mesh, compiled.
+
+    Under ``jax_disable_jit`` it is the function itself.
+    """
+    function = in_32_bits(function)
+    # shard_map rather than sharding propagation: members never communicate, so nothing may be gathered.
+    mapped = jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
+
+    @functools.wraps(function)
+    def program(*arguments: Any) -> Any:
+        return function(*arguments) if jax.config.jax_disable_jit else mapped(*arguments)
+
+    return jax.jit(program, donate_argnums=donate, compiler_options=compiler_options(mesh.devices.flat[0].platform))
 
 
 def has_large_state(env: Env) -> bool:

@@ -21,6 +21,7 @@ from rlx.runner.interrupt import interruptible
 from rlx.runner.loop import RunState
 from rlx.runner.plan import Plan
 from rlx.runner.population import Population
+from rlx.runner.waiting import wait
 from rlx.types import Clock, PyTree
 
 # Long enough to hide dispatch, short enough for a live display and a prompt Ctrl-C.
@@ -149,8 +150,10 @@ class Run:
         if not resumed:
             yield from self._evaluate(states, iteration, {})
             yield from self._save(states, iteration)
-        elif iteration in self.plan.evaluations:
-            self._save_policy(states, iteration)  # which a run killed between the two saves lacks
+        elif iteration in self.plan.evaluations and self._step(iteration) not in self.policies.steps():
+            # Killed or stopped in that evaluation, or before its policy was saved. No iteration gives back the window.
+            states, _, window = self.population.advance(states, 0, new_window=False)
+            yield from self._evaluate(states, iteration, self.population.gather(window) if iteration else {})
         for target in self.plan.stops(after=iteration):
             states, iteration, window = yield from self._advance(states, iteration, target)
             self._score = -math.inf  # of a state that nobody has evaluated
@@ -194,9 +197,13 @@ class Run:
         return values
 
     def _evaluate(self, states: list[RunState], iteration: int, window: dict[str, Any]) -> Iterator[Event]:
+        """Evaluate, log and save what acted; nothing of it if somebody wants to stop meanwhile."""
         yield Phase("evaluating")
         step = self._step(iteration)
-        result = self.population.evaluate(self.population.acting(states), step)
+        playing = self.population.play(self.population.acting(states), step)
+        if not wait(playing, unless=self.stop):
+            return
+        result = self.population.gather(playing)
         self._require_finite(np.all(np.isfinite(result.returns), axis=1), "an evaluation return", states)
         self._score = float(result.returns.mean())
         yield Evaluated(step, result, window, time.perf_counter() - self.started)
