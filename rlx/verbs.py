@@ -266,8 +266,8 @@ def _rewind(folder: Path, step: int) -> float:
     log = folder / "metrics.jsonl"
     if step < 0 and any(row["step"] > 0 for row in read_rows(log)):
         raise ConfigurationError(f"{folder} has logged results but no checkpoint to go on from; start a new run")
-    # An evaluation is made again unless the policy that it was of is saved.
-    evaluated = step in Checkpoints(folder / "policy", keep=1, read_only=True).steps()
+    # An evaluation is made again unless its policy is saved, or one after it.
+    evaluated = max(Checkpoints(folder / "policy", keep=1, read_only=True).steps(), default=-1) >= step
     truncate_after(log, step if evaluated else step - 1)
     return max((row["wall_time"] for row in read_rows(log)), default=0.0)
 

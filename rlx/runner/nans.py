@@ -16,16 +16,11 @@ from rlx.runner.loop import RunState, without_clock
 from rlx.types import Agent, PyTree
 
 
-def wanted() -> bool:
-    """Whether somebody looks for NaNs in compiled programs; those that are not compiled JAX checks by itself."""
-    return jax.config.jax_debug_nans and not jax.config.jax_disable_jit
-
-
 def checked(compiled: Any, program: Any, seeds: Sequence[int], *arguments: Any) -> Any:
     """What ``compiled`` returns for members ``[G]``, if no NaN is in it.
 
     Args:
-        compiled: the compiled ``program``.
+        compiled: the ``program``, compiled; or the program itself under ``jax_disable_jit``.
         program: a jitted function.
         seeds: of the members.
         *arguments: whose leaves are scalars or ``[G, ...]``.
@@ -33,6 +28,8 @@ def checked(compiled: Any, program: Any, seeds: Sequence[int], *arguments: Any) 
     Raises:
         FloatingPointError: at the line that made a NaN.
     """
+    if jax.config.jax_disable_jit:
+        return _watched(program, arguments)
     with jax.debug_nans(False):
         results = compiled(*arguments)
         spoiled = members_with_nan(results)
@@ -45,6 +42,8 @@ def checked_chunk(
     compiled: Any, program: Any, seeds: Sequence[int], agents: Agent, state: RunState, iterations: jax.Array, *rest: Any
 ) -> Any:
     """`checked` of the program ``chunk``: its iterations are done again, and the first to make a NaN is looked into."""
+    if jax.config.jax_disable_jit:
+        return _watched(program, (agents, state, iterations, *rest))
     with jax.debug_nans(False):
         results = compiled(agents, state, iterations, *rest)
         if not members_with_nan(without_clock(results[0])).any():
@@ -70,12 +69,20 @@ def _has_nan(leaf: jax.Array) -> jax.Array:
     return jnp.isnan(leaf).any(axis=tuple(range(1, leaf.ndim)))
 
 
+def _watched(program: Any, arguments: Any) -> Any:
+    """Run ``program`` operation by operation, each watched by JAX.
+
+    The switch is set once more, for JAX forgets it in a thread in which it was off for a while, as `jnp.var` has it.
+    """
+    with jax.debug_nans(True), jax.disable_jit():
+        return program(*arguments)
+
+
 def _blame(program: Any, seeds: Sequence[int], member: int, arguments: Any) -> NoReturn:
-    """Do for one member operation by operation what ``program`` does."""
+    """Do again, operation by operation, what ``program`` did for one member."""
     of_member = jax.tree.map(lambda leaf: leaf[member : member + 1] if jnp.ndim(leaf) else leaf, arguments)
     try:
-        with jax.debug_nans(True), jax.disable_jit():
-            program(*jax.device_put(of_member, jax.devices()[0]))
+        _watched(program, jax.device_put(of_member, jax.devices()[0]))
         raise FloatingPointError("a compiled program made a NaN, but none of its operations does when run by itself")
     except FloatingPointError as error:
         error.add_note(f"seed {seeds[member]}; see docs/debugging.md")

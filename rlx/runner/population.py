@@ -18,6 +18,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from rlx.envs.api import Env
 from rlx.errors import ConfigurationError
+from rlx.precision import in_32_bits
 from rlx.runner import nans
 from rlx.runner.acting import acting_part
 from rlx.runner.evaluate import Evaluation, can_be_unfinished
@@ -239,16 +240,18 @@ class Population:
         members = jax.tree.map(of_members, without_clock(group))
         return dataclasses.replace(members, clock=group.clock)
 
+    @in_32_bits  # so that it is lowered to the same program, which may be on disk
     def _compile(self, name: str, *arguments: Any) -> Any:
         """The program ``name`` compiled for such arguments; as it stands where nothing shall be compiled."""
         program = getattr(self.programs, name)
         return program if jax.config.jax_disable_jit else compile_ahead(program, *arguments)
 
+    @in_32_bits
     def _run(self, name: str, group: int, *arguments: Any) -> Any:
         """Run the program ``name`` for a group."""
         program = getattr(self.programs, name)
         compiled = self._compiled.get(name, program)
-        if not nans.wanted():
+        if not jax.config.jax_debug_nans:
             return compiled(self.agents[group], *arguments)
         checked = nans.checked_chunk if name == "chunk" else nans.checked
         return checked(compiled, program, self.seeds[group], self.agents[group], *arguments)

@@ -150,8 +150,8 @@ class Run:
         if not resumed:
             yield from self._evaluate(states, iteration, {})
             yield from self._save(states, iteration)
-        elif iteration in self.plan.evaluations and self._step(iteration) not in self.policies.steps():
-            # Killed or stopped in that evaluation, or before its policy was saved. No iteration gives back the window.
+        elif iteration in self.plan.evaluations and max(self.policies.steps(), default=-1) < self._step(iteration):
+            # Stopped in that evaluation, or killed before its policy was saved. No iterations give the window again.
             states, _, window = self.population.advance(states, 0, new_window=False)
             yield from self._evaluate(states, iteration, self.population.gather(window) if iteration else {})
         for target in self.plan.stops(after=iteration):
