@@ -27,7 +27,7 @@ from rlx.envs.family import Built, override, refusals
 from rlx.envs.settings import EnvSettings, ResetMode, read_settings
 from rlx.envs.sticky import Sticky
 from rlx.errors import ConfigurationError, suggest
-from rlx.precision import in_32_bits
+from rlx.switches import in_32_bits
 from rlx.types import EnvSpec, Key, PyTree, Timestep
 
 

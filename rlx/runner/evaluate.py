@@ -1,6 +1,7 @@
 """Evaluation: whole episodes under a fixed policy, with keys and a program of their own."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,10 +10,11 @@ from flax import struct
 
 from rlx.envs import vector
 from rlx.envs.api import Env
-from rlx.precision import in_32_bits
 from rlx.runner.acting import remember, start_memory
 from rlx.runner.settings import RunSettings
 from rlx.runner.waiting import compile_ahead
+from rlx.sums import Sum
+from rlx.switches import in_32_bits, uncompiled
 from rlx.types import Agent, Key, Mode, PyTree, Timestep
 
 
@@ -40,13 +42,7 @@ def can_be_unfinished(env: Env, max_steps: int) -> bool:
 
 
 def evaluate(
-    agent: Agent,
-    env: Env,
-    agent_state: PyTree,
-    key: Key,
-    num_episodes: int,
-    mode: Mode,
-    max_steps: int | None = None,
+    agent: Agent, env: Env, agent_state: PyTree, key: Key, num_episodes: int, mode: Mode, max_steps: int | None = None
 ) -> Evaluation:
     """Play ``num_episodes`` whole episodes side by side, none of them cut short or counted twice.
 
@@ -57,9 +53,8 @@ def evaluate(
     task_state, timestep = vector.start(env, start_key, num_episodes)
 
     def running(carry: PyTree) -> jax.Array:
-        if max_steps is None:
-            return ~jnp.all(carry[3])
-        return jnp.any(~carry[3] & (carry[4].lengths < max_steps))
+        over = carry[3] if max_steps is None else carry[3] | (carry[4].lengths >= max_steps)
+        return ~jnp.all(over)
 
     def step(carry: PyTree) -> PyTree:
         task_state, timestep, memory, ended, counted, key = carry
@@ -67,22 +62,23 @@ def evaluate(
         scene = (task_state, timestep, memory)
         task_state, timestep, memory = _act(agent, env, agent_state, scene, act_key, env_key, mode)
         counted = Evaluation(
-            returns=counted.returns + jnp.where(ended, 0.0, timestep.reward),
+            returns=counted.returns.add(jnp.where(ended, 0.0, timestep.reward)),
             lengths=counted.lengths + ~ended,
             counters={
-                name: total + jnp.where(ended, 0.0, timestep.info[name]) for name, total in counted.counters.items()
+                name: total.add(jnp.where(ended, 0.0, timestep.info[name])) for name, total in counted.counters.items()
             },
         )
         return task_state, timestep, memory, ended | timestep.terminated | timestep.truncated, counted, key
 
-    nothing = jnp.zeros(num_episodes)
+    nothing: Any = Sum.zeros((num_episodes,))
     counted = Evaluation(
         nothing, jnp.zeros(num_episodes, jnp.int32), {name: nothing for name in sorted(env.spec.counters)}
     )
     memory = start_memory(agent, agent_state, num_episodes)
     carry = (task_state, timestep, memory, jnp.zeros(num_episodes, bool), counted, play_key)
     *_, ended, counted, _ = jax.lax.while_loop(running, step, carry)
-    return counted if max_steps is None else dataclasses.replace(counted, unfinished=~ended)
+    counted = dataclasses.replace(counted, unfinished=None if max_steps is None else ~ended)
+    return jax.tree.map(lambda x: x.value if isinstance(x, Sum) else x, counted, is_leaf=lambda x: isinstance(x, Sum))
 
 
 @in_32_bits
@@ -104,7 +100,7 @@ def record(
     carry = (*vector.start(env, start_key, 1), start_memory(agent, agent_state, 1))
     states: list[PyTree] = [carry[0]]
     rewards: list[float] = []
-    if not jax.config.jax_disable_jit:
+    if not uncompiled():
         compile_ahead(step, carry, play_key)
     while not rewards or not (carry[1].terminated | carry[1].truncated | (len(rewards) >= max_steps)).all():
         carry = step(carry, jax.random.fold_in(play_key, len(rewards)))

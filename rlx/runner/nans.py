@@ -1,8 +1,8 @@
 """Where a NaN comes from, under ``jax_debug_nans``.
 
 Programs run compiled, as ever, but keep what they were given. Where one returns a NaN, what it did is done again one
-operation after the other, and JAX stops at the one that makes a NaN first. Without this JAX would take for a fault that
-the logging window of no episode has no mean, and blame the loop over iterations as a whole.
+operation after the other, and JAX stops at the one that makes a NaN first. By itself it would blame the loop over
+iterations as a whole.
 """
 
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlx.runner.loop import RunState, without_clock
-from rlx.types import Agent, PyTree
+from rlx.switches import uncompiled
+from rlx.types import PyTree
 
 
 def checked(compiled: Any, program: Any, seeds: Sequence[int], *arguments: Any) -> Any:
     """What ``compiled`` returns for members ``[G]``, if no NaN is in it.
 
     Args:
-        compiled: the ``program``, compiled; or the program itself under ``jax_disable_jit``.
+        compiled: the ``program``, compiled.
         program: a jitted function.
         seeds: of the members.
         *arguments: whose leaves are scalars or ``[G, ...]``.
@@ -28,38 +28,32 @@ def checked(compiled: Any, program: Any, seeds: Sequence[int], *arguments: Any) 
     Raises:
         FloatingPointError: at the line that made a NaN.
     """
-    if jax.config.jax_disable_jit:
+    if uncompiled():
         return _watched(program, arguments)
     with jax.debug_nans(False):
         results = compiled(*arguments)
         spoiled = members_with_nan(results)
     if spoiled.any():
-        _blame(program, seeds, int(spoiled.argmax()), arguments)
+        _blame(program, seeds, spoiled, arguments)
     return results
 
 
-def checked_chunk(
-    compiled: Any, program: Any, seeds: Sequence[int], agents: Agent, state: RunState, iterations: jax.Array, *rest: Any
-) -> Any:
-    """`checked` of the program ``chunk``: its iterations are done again, and the first to make a NaN is looked into."""
-    if jax.config.jax_disable_jit:
-        return _watched(program, (agents, state, iterations, *rest))
+def checked_chunk(compiled: Any, program: Any, seeds: Sequence[int], *arguments: Any) -> Any:
+    """`checked` of the program ``chunk``: of its iterations, only the first to make a NaN is done by operations."""
+    if uncompiled():
+        return _watched(program, arguments)
     with jax.debug_nans(False):
-        results = compiled(agents, state, iterations, *rest)
-        if not members_with_nan(without_clock(results[0])).any():
-            return results
-        for _ in range(int(iterations)):
-            arguments = (agents, state, jnp.int32(1), *rest)
-            state = compiled(*arguments)[0]
-            spoiled = members_with_nan(without_clock(state))
-            if spoiled.any():
-                break
-            rest = (jnp.bool_(False),)
-    _blame(program, seeds, int(spoiled.argmax()), arguments)
+        results = compiled(*arguments)
+        spoiled = members_with_nan(results)
+        if spoiled.any():
+            arguments, spoiled = _first_spoiled(compiled, *arguments)
+    if spoiled.any():
+        _blame(program, seeds, spoiled, arguments)
+    return results
 
 
 def members_with_nan(tree: PyTree) -> np.ndarray:
-    """Which members have a NaN among the leaves ``[G, ...]``, bool ``[G]``."""
+    """Which members have a NaN among the leaves ``[G, ...]``, bool ``[G]``; scalars belong to none."""
     reals = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.ndim > 0]
     return np.any([_has_nan(leaf) for leaf in reals], axis=0)
 
@@ -67,6 +61,20 @@ def members_with_nan(tree: PyTree) -> np.ndarray:
 @jax.jit
 def _has_nan(leaf: jax.Array) -> jax.Array:
     return jnp.isnan(leaf).any(axis=tuple(range(1, leaf.ndim)))
+
+
+def _first_spoiled(
+    compiled: Any, agents: PyTree, state: PyTree, iterations: jax.Array, new_window: jax.Array
+) -> tuple[Any, np.ndarray]:
+    """The arguments of the first iteration to make a NaN, and which members have one after it."""
+    for _ in range(int(iterations)):
+        arguments = (agents, state, jnp.int32(1), new_window)
+        state, *_ = compiled(*arguments)
+        spoiled = members_with_nan(state)
+        if spoiled.any():
+            break
+        new_window = jnp.bool_(False)
+    return arguments, spoiled
 
 
 def _watched(program: Any, arguments: Any) -> Any:
@@ -78,8 +86,9 @@ def _watched(program: Any, arguments: Any) -> Any:
         return program(*arguments)
 
 
-def _blame(program: Any, seeds: Sequence[int], member: int, arguments: Any) -> NoReturn:
-    """Do again, operation by operation, what ``program`` did for one member."""
+def _blame(program: Any, seeds: Sequence[int], spoiled: np.ndarray, arguments: Any) -> NoReturn:
+    """Do again, operation by operation, what ``program`` did for the first of the members that it spoiled."""
+    member = int(spoiled.argmax())
     of_member = jax.tree.map(lambda leaf: leaf[member : member + 1] if jnp.ndim(leaf) else leaf, arguments)
     try:
         _watched(program, jax.device_put(of_member, jax.devices()[0]))

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
 from rlx.envs.api import Env
-from rlx.precision import in_32_bits
 from rlx.runner import loop
 from rlx.runner.collect import collect
 from rlx.runner.evaluate import Evaluation, evaluate
 from rlx.runner.memory_plan import num_bytes
+from rlx.runner.window import Totals
+from rlx.switches import in_32_bits, uncompiled
 from rlx.types import Agent, Clock, Key, Mode, PyTree
 
 MEMBERS = PartitionSpec("members")
@@ -38,7 +39,7 @@ class Programs(NamedTuple):
 
     Attributes:
         init: ``(agents, keys, clock) -> state``.
-        chunk: ``(agents, state, iterations, new_window) -> (state, healthy, window)``, see `rlx.runner.loop`.
+        chunk: ``(agents, state, iterations, new_window) -> (state, healthy, totals)``, see `rlx.runner.loop`.
         evaluate: ``(agents, acting_state, keys) -> Evaluation``.
         rollout: ``(agents, state) -> rollouts``, to ask for its shapes.
     """
@@ -74,35 +75,26 @@ def programs(
 
     def chunk(
         agents: Agent, state: loop.RunState, iterations: jax.Array, new_window: jax.Array
-    ) -> tuple[loop.RunState, jax.Array, dict[str, jax.Array]]:
-        if len(state.key) == 1 and (jax.config.jax_disable_jit or has_large_state(env)):
+    ) -> tuple[loop.RunState, jax.Array, Totals]:
+        if len(state.key) == 1 and (uncompiled() or has_large_state(env)):
             state = with_axis(loop.chunk_alone(without_axis(agents), env, member_of(state), iterations, new_window))
         else:
             state = loop.chunk(agents, env, state, iterations, new_window)
-        with jax.debug_nans(False):  # the window says NaN where there is nothing to average
-            return state, loop.healthy(state), loop.window(state)
+        return state, loop.healthy(state), loop.totals(state)
 
     def evaluation(agents: Agent, acting: PyTree, keys: Key) -> Evaluation:
-        def play(agent: Agent, acting: PyTree, key: Key) -> Evaluation:
-            return evaluate(agent, env, acting, key, eval_episodes, eval_mode, eval_max_steps)
-
-        if len(keys) == 1 and jax.config.jax_disable_jit:
-            return jax.tree.map(lambda x: x[None], play(*without_axis((agents, acting, keys))))
-        return jax.vmap(play)(agents, acting, keys)
+        how = (eval_episodes, eval_mode, eval_max_steps)
+        return each(lambda agent, acting, key: evaluate(agent, env, acting, key, *how), agents, acting, keys)
 
     def rollout(agents: Agent, state: loop.RunState) -> PyTree:
         member = lambda agent, state: collect(agent, env, state.agent, state.scene, state.key, state.clock)[1]  # noqa: E731
         return jax.vmap(member, (0, loop.MEMBER_AXES))(agents, state)
 
     made = functools.partial(program_of, mesh)
+    chunk_in, chunk_out = (MEMBERS, RUN_STATE, REPLICATED, REPLICATED), (RUN_STATE, MEMBERS, MEMBERS)
     return Programs(
         init=made(init, (MEMBERS, MEMBERS, REPLICATED), RUN_STATE),
-        chunk=made(
-            chunk,
-            (MEMBERS, RUN_STATE, REPLICATED, REPLICATED),
-            (RUN_STATE, MEMBERS, MEMBERS),
-            donate=(1,) if donates else (),
-        ),
+        chunk=made(chunk, chunk_in, chunk_out, donate=(1,) if donates else ()),
         evaluate=made(evaluation, (MEMBERS, MEMBERS, MEMBERS), MEMBERS),
         rollout=made(rollout, (MEMBERS, RUN_STATE), MEMBERS),
     )
@@ -121,9 +113,16 @@ def program_of(
 
     @functools.wraps(function)
     def program(*arguments: Any) -> Any:
-        return function(*arguments) if jax.config.jax_disable_jit else mapped(*arguments)
+        return function(*arguments) if uncompiled() else mapped(*arguments)
 
     return jax.jit(program, donate_argnums=donate, compiler_options=compiler_options(mesh.devices.flat[0].platform))
+
+
+def each(function: Callable[..., PyTree], *arguments: PyTree) -> PyTree:
+    """``function`` of each member ``[G]``; under ``jax_disable_jit`` a single one has no member axis."""
+    if uncompiled() and len(jax.tree.leaves(arguments)[0]) == 1:
+        return jax.tree.map(lambda x: x[None], function(*without_axis(arguments)))
+    return jax.vmap(function)(*arguments)
 
 
 def has_large_state(env: Env) -> bool:

@@ -22,6 +22,7 @@ from rlx.runner.loop import RunState
 from rlx.runner.plan import Plan
 from rlx.runner.population import Population
 from rlx.runner.waiting import wait
+from rlx.runner.window import Totals, summary
 from rlx.types import Clock, PyTree
 
 # Long enough to hide dispatch, short enough for a live display and a prompt Ctrl-C.
@@ -49,7 +50,7 @@ class Progressed(NamedTuple):
 
     Attributes:
         step: environment steps of each member so far.
-        window: of the logging window, ``[M]`` or ``[M, k]`` by name, from `rlx.runner.loop.window`.
+        window: of the logging window, ``[M]`` or ``[M, k]`` by name, from `rlx.runner.window.summary`.
     """
 
     step: int
@@ -152,8 +153,8 @@ class Run:
             yield from self._save(states, iteration)
         elif iteration in self.plan.evaluations and max(self.policies.steps(), default=-1) < self._step(iteration):
             # Stopped in that evaluation, or killed before its policy was saved. No iterations give the window again.
-            states, _, window = self.population.advance(states, 0, new_window=False)
-            yield from self._evaluate(states, iteration, self.population.gather(window) if iteration else {})
+            states, _, totals = self.population.advance(states, 0, new_window=False)
+            yield from self._evaluate(states, iteration, summary(self.population.gather(totals)) if iteration else {})
         for target in self.plan.stops(after=iteration):
             states, iteration, window = yield from self._advance(states, iteration, target)
             self._score = -math.inf  # of a state that nobody has evaluated
@@ -189,12 +190,12 @@ class Run:
         wanted = length * CHUNK_SECONDS / max(seconds, 1e-6)
         self._chunk_length = max(1, min(round(wanted), 4 * self._chunk_length))
 
-    def _look(self, iteration: int, healthy: list[Any], window: list[dict[str, Any]], states: list[RunState]) -> Any:
+    def _look(self, iteration: int, healthy: list[Any], totals: list[Totals], states: list[RunState]) -> Any:
         """Wait for a chunk, say how far it got, and refuse to go on if its numbers are not finite."""
         self._require_finite(self.population.gather(healthy), "a loss or an episode return", states)
-        values = self.population.gather(window)
-        yield Progressed(self._step(iteration), values)
-        return values
+        window = summary(self.population.gather(totals))
+        yield Progressed(self._step(iteration), window)
+        return window
 
     def _evaluate(self, states: list[RunState], iteration: int, window: dict[str, Any]) -> Iterator[Event]:
         """Evaluate, log and save what acted; nothing of it if somebody wants to stop meanwhile."""
@@ -223,7 +224,7 @@ class Run:
     def _require_finite(self, healthy: Any, what: str, states: list[RunState]) -> None:
         if healthy.all():
             return
-        step = int(states[0].clock.env_steps)
+        step = self._step(int(states[0].clock.iterations))
         failed = Checkpoints(self.folder / "failed", keep=1)
         failed.save(step, self.population.gather_states(states))
         for saves in (failed, self.checkpoints, self.policies):

@@ -16,7 +16,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 1e-4, 0.02
 
 def wait(tree: PyTree, unless: threading.Event | None = None) -> bool:
     """Wait until the arrays of ``tree`` are computed, or ``unless`` is set; return whether they are computed."""
-    leaves = [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, jax.Array)]
+    leaves: list[Any] = [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, jax.Array)]
     # Keys do not tell; they come with other results of the same program.
     arrays = [leaf for leaf in leaves if not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)]
     return all(_poll(array.is_ready, unless) for array in arrays)
@@ -33,7 +33,7 @@ def compile_ahead(program: Any, *arguments: Any) -> Any:
         except BaseException as error:
             compiled.set_exception(error)
 
-    threading.Thread(target=work, name="compiler", daemon=True).start()
+    threading.Thread(target=work, name="compiler").start()
     _poll(compiled.done)
     return compiled.result()
 
