@@ -155,7 +155,7 @@ def evaluate(trained: Trained, *, num_episodes: int | None = None, mode: Mode | 
         Returns and lengths, ``[M, num_episodes]``.
     """
     fields = settings_of(RunSettings)
-    given = {"eval_episodes": num_episodes, "eval_mode": mode}
+    given = {"eval_episodes": num_episodes, "eval_mode": mode, "eval_max_steps": None}
     chosen = {
         name: vars(trained.settings)[name] if value is None else checked(fields[name], value, "")
         for name, value in given.items()
@@ -192,7 +192,14 @@ def _population(agents: Sequence[Agent], env: Env, settings: RunSettings) -> Pop
     if settings.wandb and importlib.util.find_spec("wandb") is None:
         raise ConfigurationError("wandb=true needs wandb: pip install 'rlx[wandb]', or leave it out")
     members = members_of(agents, settings.all_seeds)
-    population = Population(members, env, settings.eval_episodes, settings.eval_mode, settings.solved_return)
+    population = Population(
+        members,
+        env,
+        settings.eval_episodes,
+        settings.eval_mode,
+        settings.solved_return,
+        eval_max_steps=settings.eval_max_steps,
+    )
     population.plan(Clock.start(settings.total_steps, plan.steps_per_iteration))
     return population
 
@@ -261,7 +268,9 @@ def _rewind(folder: Path, step: int) -> float:
     log = folder / "metrics.jsonl"
     if step < 0 and any(row["step"] > 0 for row in read_rows(log)):
         raise ConfigurationError(f"{folder} has logged results but no checkpoint to go on from; start a new run")
-    truncate_after(log, step)
+    # An evaluation is made again unless its policy is saved, or one after it.
+    evaluated = max(Checkpoints(folder / "policy", keep=1, read_only=True).steps(), default=-1) >= step
+    truncate_after(log, step if evaluated else step - 1)
     return max((row["wall_time"] for row in read_rows(log)), default=0.0)
 
 

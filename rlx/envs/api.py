@@ -33,6 +33,7 @@ from rlx.envs.gymnax_api import Environment
 from rlx.envs.settings import EnvSettings, ResetMode, read_settings
 from rlx.envs.sticky import Sticky
 from rlx.errors import ConfigurationError, suggest
+from rlx.switches import in_32_bits
 from rlx.types import EnvSpec, Key, PyTree, Timestep
 
 
@@ -95,6 +96,7 @@ def make_env(name: str | Environment, *, params: PyTree | None = None, **setting
     return build_env(name, *read_settings(settings), params)
 
 
+@in_32_bits
 def build_env(
     name: str | Environment, settings: EnvSettings, options: Mapping[str, Any], params: PyTree | None = None
 ) -> Env:

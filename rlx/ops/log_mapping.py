@@ -94,7 +94,8 @@ class LogMapping:
             return jnp.minimum(target, jnp.logaddexp(safe_log(max_value), self.log_floor))
         # U = max(g^k, r + g min(q(s', a*), M)), with M = 1 / (1 - g) in the paper
         bootstrap = jnp.log(discount) + jnp.minimum(next_log_value, safe_log(max_value))
-        target = jnp.logaddexp(safe_log(reward), jnp.where(terminated, -jnp.inf, bootstrap))
+        nothing = jnp.finfo(jnp.float32).min  # as good as -inf, but of two of these the sum would pass through a NaN
+        target = jnp.logaddexp(safe_log(reward), jnp.where(terminated, nothing, bootstrap))
         return jnp.maximum(target, self.log_floor if log_floor is None else log_floor)
 
 

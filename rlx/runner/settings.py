@@ -16,6 +16,9 @@ class RunSettings:
     seeds: tuple[int, ...] = hyper((), "seeds, one a member, in place of seed and num_seeds", within="[0, 4294967295]")
     num_evaluations: int = hyper(20, "evaluations after the one at step 0, evenly spaced", within="[1, 1000000]")
     eval_episodes: int = hyper(32, "whole episodes an evaluation", within="[1, 1000000]")
+    eval_max_steps: int = hyper(
+        27_000, "steps after which an evaluation's running episodes count as unfinished", within="[1, inf)"
+    )
     # `rlx.types.Mode`, which would load JAX.
     eval_mode: Literal["greedy", "sample"] = hyper(
         "greedy", "how the evaluated policy acts", choices=("greedy", "sample")
