@@ -22,6 +22,7 @@ from rlx.runner.acting import acting_part
 from rlx.runner.evaluate import Evaluation
 from rlx.runner.loop import RunState, without_clock
 from rlx.runner.memory_plan import memory_plan
+from rlx.runner.pieces import Joined
 from rlx.runner.programs import MEMBERS, REPLICATED, programs
 from rlx.types import Agent, Clock, Key, Mode, PyTree
 
@@ -142,15 +143,15 @@ class Population:
         self.agents = [place(_at(stacked, slots), mesh) for slots in self.layout.slots]
         self.seeds = [[self.members[slot].seed for slot in slots] for slots in self.layout.slots]
 
-    def plan(self, clock: Clock) -> str:
-        """One line on the memory that this takes, from shapes alone.
+    def plan(self, clock: Clock, resumed: bool = False) -> str:
+        """One line on the memory that this takes, from shapes alone; ``resumed``: from a checkpoint.
 
         Raises:
             ConfigurationError: if it cannot fit.
         """
         state = self.shapes(clock)
         rollout = jax.eval_shape(self.programs.rollout, self.agents[0], state)
-        return memory_plan([state] * self.layout.num_groups, rollout, list(self.layout.mesh.devices.flat))
+        return memory_plan([state] * self.layout.num_groups, rollout, list(self.layout.mesh.devices.flat), resumed)
 
     def shapes(self, clock: Clock) -> RunState:
         """Shapes and dtypes of the state of one group."""
@@ -164,12 +165,15 @@ class Population:
             for agents, seeds in zip(self.agents, self.seeds, strict=True)
         ]
 
-    def compile(self, states: Sequence[RunState]) -> None:
-        """Compile training and evaluation ahead."""
+    def compile(self, states: Sequence[RunState]) -> int:
+        """Compile training and evaluation ahead; return the bytes that they take beside the state, as XLA says."""
         arguments = (self.agents[0], states[0], jnp.int32(1), jnp.bool_(True))
         self._chunk = self.programs.chunk.lower(*arguments).compile()
         acting = acting_part(self.members[0].agent, states[0].agent)
         self._evaluate = self.programs.evaluate.lower(self.agents[0], acting, self._evaluation_keys(0, 0)).compile()
+        # Groups take turns; devices do not.
+        compiled = [program.memory_analysis() for program in (self._chunk, self._evaluate)]
+        return self.layout.mesh.size * max(getattr(each, "temp_size_in_bytes", 0) for each in compiled)
 
     def advance(self, states: Sequence[RunState], iterations: int, new_window: bool) -> Advanced:
         """Advance all groups by ``iterations``, one after the other; ``states`` are given up."""
@@ -200,23 +204,34 @@ class Population:
 
         return jax.tree.map(joined, *groups)
 
-    def gather_states(self, states: Sequence[RunState]) -> RunState:
-        """The whole run on the host, leaves ``[M, ...]``, however members are grouped."""
-        members = self.gather([without_clock(state) for state in states])
-        return dataclasses.replace(members, clock=jax.tree.map(np.array, states[0].clock))
+    def join(self, groups: Sequence[PyTree]) -> PyTree:
+        """The members' values ``[M, ...]`` where they are: what `gather` copies to the host, a `Joined` reads there."""
+
+        def joined(*leaves: jax.Array) -> Any:
+            if jax.dtypes.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
+                return self.gather(leaves)
+            return Joined(leaves, self.layout.num_members)
+
+        return jax.tree.map(joined, *groups)
+
+    def join_states(self, states: Sequence[RunState]) -> RunState:
+        """The whole run, leaves ``[M, ...]``, however members are grouped; see `join`."""
+        members = self.join([without_clock(state) for state in states])
+        return dataclasses.replace(members, clock=states[0].clock)
 
     def scatter(self, tree: PyTree) -> list[PyTree]:
         """The inverse of `gather`: values ``[M, ...]`` on the devices, group by group."""
         return [place(_at(tree, slots), self.layout.mesh) for slots in self.layout.slots]
 
     def scatter_states(self, state: RunState) -> list[RunState]:
-        """The inverse of `gather_states`."""
-        clock = place(state.clock, self.layout.mesh, REPLICATED)
+        """The inverse of `join_states`."""
+        # A clock for each group: a chunk is given it for good.
+        clocks = [place(state.clock, self.layout.mesh, REPLICATED) for _ in self.layout.slots]
         members = self.scatter(without_clock(state))
-        return [dataclasses.replace(part, clock=clock) for part in members]
+        return [dataclasses.replace(part, clock=clock) for part, clock in zip(members, clocks, strict=True)]
 
     def member_shapes(self, clock: Clock) -> RunState:
-        """Shapes and dtypes of what `gather_states` gives."""
+        """Shapes and dtypes of what `join_states` gives."""
         group = self.shapes(clock)
         of_members = lambda leaf: jax.ShapeDtypeStruct((self.layout.num_members, *leaf.shape[1:]), leaf.dtype)  # noqa: E731
         members = jax.tree.map(of_members, without_clock(group))
@@ -227,5 +242,6 @@ class Population:
 
 
 def _at(tree: PyTree, slots: np.ndarray) -> PyTree:
-    """The members in ``slots``."""
-    return jax.tree.map(lambda leaf: leaf[slots], tree)
+    """The members in ``slots``, which rise; without a copy where none is there twice."""
+    rows = slice(slots[0], slots[-1] + 1)
+    return jax.tree.map(lambda leaf: leaf[rows if len(slots) == rows.stop - rows.start else slots], tree)

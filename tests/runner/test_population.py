@@ -7,6 +7,7 @@ from stub import Stub
 import rlx
 from rlx.errors import ConfigurationError
 from rlx.runner import population
+from rlx.runner.pieces import Joined
 from rlx.types import Clock, Discrete, EnvSpec
 
 SPEC = EnvSpec("task", (1,), "float32", Discrete(2), None)
@@ -63,6 +64,12 @@ def test_an_evaluation_has_a_key_for_each_seed_and_step():
     np.testing.assert_array_equal(jax.random.key_data(population.evaluation_keys((1,), 100))[0], keys[1][1])
 
 
+def joined(members, states):
+    """The whole run on the host; keys are there already."""
+    on_host = lambda leaf: np.asarray(leaf) if isinstance(leaf, Joined) else leaf  # noqa: E731
+    return jax.tree.map(on_host, members.join_states(states))
+
+
 def trained(env, agents, seeds, devices, side_by_side=None):
     """Agents, scene and window after ten iterations of training, on the host, and the number of devices used."""
     layout = population.layout_for(len(seeds), jax.devices()[:devices], side_by_side)
@@ -70,7 +77,7 @@ def trained(env, agents, seeds, devices, side_by_side=None):
     members = population.Population(members, env, layout=layout)
     states, _, window = members.advance(members.start(Clock.start(10_000, 6)), 10, new_window=True)
     used = len(states[0].scene.timestep.obs.sharding.device_set)
-    state = members.gather_states(states)
+    state = joined(members, states)
     return (state.agent, state.scene, members.gather(window)), used
 
 
@@ -110,12 +117,12 @@ def test_what_is_gathered_can_be_scattered_into_other_groups():
     layouts = [population.layout_for(5, jax.devices()[:devices], size) for devices, size in ((1, 5), (2, 1))]
     first, second = (population.Population(members, env, layout=layout) for layout in layouts)
     clock = Clock.start(10_000, 6)
-    whole = first.gather_states(first.start(clock))
+    whole = joined(first, first.start(clock))
     shapes = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), first.member_shapes(clock))
     assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), whole) == shapes
     moved = second.scatter_states(whole)
     assert len(moved) == 3
-    again = second.gather_states(moved)
+    again = joined(second, moved)
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(again), strict=True):
         assert a.dtype == b.dtype
         np.testing.assert_array_equal(
