@@ -20,10 +20,11 @@ from rlx.runner import folder as run_folder
 from rlx.runner.checkpoint import Checkpoints
 from rlx.runner.evaluate import Evaluation
 from rlx.runner.evaluation_rows import evaluation_rows
+from rlx.runner.lock import locked
 from rlx.runner.observers import Logger, Progress
 from rlx.runner.plan import Plan
 from rlx.runner.population import Member, Population, members_of, stack
-from rlx.runner.run import Evaluated, Event, Note, Phase, Progressed, Run, Stopped, load_acting
+from rlx.runner.run import Evaluated, Event, Note, Phase, Progressed, Run, Stopped, failing_in_one_line, load_acting
 from rlx.runner.settings import RunSettings
 from rlx.settings import checked, settings_of
 from rlx.types import Agent, Clock, Mode, PyTree
@@ -66,7 +67,7 @@ def train(
 ) -> Trained:
     """Train a population in ``env`` as one program, in a new run folder: every agent with every seed.
 
-    Ctrl-C saves and returns early; ``resume`` goes on.
+    Ctrl-C and SIGTERM save and return early; ``resume`` goes on.
 
     Args:
         agent: hyperparameters, from ``make_agent`` or built by hand; or several that differ in real-valued ones only.
@@ -77,7 +78,7 @@ def train(
 
     Raises:
         ConfigurationError: if something cannot work; nothing is written then.
-        RunFailed: if a loss or a return is no longer finite.
+        RunFailed: if a loss or a return is no longer finite, the disk is full or memory runs out.
     """
     agents = [build.validate(each) for each in listed(agent)]
     return train_checked(agents, env, make_settings(**settings), quiet, progress)
@@ -90,12 +91,14 @@ def train_checked(
 
     Raises:
         ConfigurationError: if they do not fit together; nothing is written then.
-        RunFailed: if a loss or a return is no longer finite.
+        RunFailed: if a loss or a return is no longer finite, the disk is full or memory runs out.
     """
     population = _population(agents, env, settings)
     config = {"agent": agent_config(agents), "env": plain(env.config), "run": dataclasses.asdict(settings)}
-    folder = run_folder.create(settings.run_dir, config)
-    return _run(population, env, settings, folder, quiet, progress)
+    folder = run_folder.place(settings.run_dir, config)
+    with locked(folder) as note:
+        run_folder.begin(folder, config)
+        return _run(population, env, settings, folder, quiet, progress, note)
 
 
 def resume(
@@ -116,7 +119,8 @@ def resume(
         progress: shows how far the run is, instead of the live display.
 
     Raises:
-        ConfigurationError: if there is no such run, or its checkpoint is missing or damaged.
+        ConfigurationError: if there is no such run, its checkpoint is missing or damaged, or it runs already.
+        RunFailed: as ``train``.
     """
     folder = expand(folder)
     agents, env, settings = read_back(folder, agent, env)
@@ -126,7 +130,9 @@ def resume(
         told = f"{folder} is finished, at step {steps}; for more steps start a new run with a larger total_steps"
         (progress.message if progress else print)(told)
         return load(folder, agent=agents, env=env)
-    return _run(_population(agents, env, settings), env, settings, folder, quiet, progress)
+    population = _population(agents, env, settings)
+    with locked(folder) as note:
+        return _run(population, env, settings, folder, quiet, progress, note)
 
 
 def load(folder: str | Path, *, agent: Agent | Sequence[Agent] | None = None, env: Env | None = None) -> Trained:
@@ -191,42 +197,48 @@ def _population(agents: Sequence[Agent], env: Env, settings: RunSettings) -> Pop
         )
     if settings.wandb and importlib.util.find_spec("wandb") is None:
         raise ConfigurationError("wandb=true needs wandb: pip install 'rlx[wandb]', or leave it out")
-    members = members_of(agents, settings.all_seeds)
-    population = Population(
-        members,
-        env,
-        settings.eval_episodes,
-        settings.eval_mode,
-        settings.solved_return,
-        eval_max_steps=settings.eval_max_steps,
-    )
+    members, evaluation = members_of(agents, settings.all_seeds), (settings.eval_episodes, settings.eval_mode)
+    population = Population(members, env, *evaluation, settings.solved_return, eval_max_steps=settings.eval_max_steps)
     population.plan(Clock.start(settings.total_steps, plan.steps_per_iteration))
     return population
 
 
 def _run(
-    population: Population, env: Env, settings: RunSettings, folder: Path, quiet: bool, progress: Progress | None
+    population: Population,
+    env: Env,
+    settings: RunSettings,
+    folder: Path,
+    quiet: bool,
+    progress: Progress | None,
+    note: str | None,
 ) -> Trained:
-    agent = population.members[0].agent
-    plan = _plan(agent, settings)
-    checkpoints = Checkpoints(folder / "checkpoints", settings.keep_checkpoints, best=True)
-    step = max(checkpoints.steps(), default=-1)
-    seconds_before = _rewind(folder, step)
-    title = f"{build.agent_name(agent)} on {env.name}"
+    title = f"{build.agent_name(population.members[0].agent)} on {env.name}"
+    plan = _plan(population.members[0].agent, settings)
     with ExitStack() as stack:
-        loggers = [stack.enter_context(closing(logger)) for logger in _loggers(settings, folder, step)]
         if progress is None:
             progress = stack.enter_context(Console(title, plan.steps, len(population.members), quiet))
-        progress.message(f"run folder: {folder}")
-        run = Run(population, plan, settings.total_steps, folder, checkpoints, seconds_before)
-        progress.message(population.plan(run.clock))
+        for text in filter(None, (f"run folder: {folder}", note)):
+            progress.message(text)
         try:
-            end = _watch(run, population.members, loggers, progress)
+            with failing_in_one_line(folder):
+                end = _go_on(population, plan, settings, folder, progress)
         except KeyboardInterrupt:
             progress.message(f"interrupted; resume={folder} goes on from what was saved last")
             raise
         progress.message(f"run folder: {folder}" if end.finished else f"interrupted and saved; resume={folder} goes on")
     return Trained(folder, population.members, env, settings, end.acting, end.step, end.finished)
+
+
+def _go_on(population: Population, plan: Plan, settings: RunSettings, folder: Path, progress: Progress) -> Stopped:
+    """Drive the run in ``folder`` from its newest checkpoint until it stops."""
+    checkpoints = Checkpoints(folder / "checkpoints", settings.keep_checkpoints, best=True)
+    step = max(checkpoints.steps(), default=-1)
+    seconds_before = _rewind(folder, step)
+    with ExitStack() as stack:
+        loggers = [stack.enter_context(closing(logger)) for logger in _loggers(settings, folder, step)]
+        run = Run(population, plan, settings.total_steps, folder, checkpoints, seconds_before)
+        progress.message(population.plan(run.clock, resumed=step >= 0))
+        return _watch(stack.enter_context(closing(iter(run))), population.members, loggers, progress)
 
 
 def _watch(run: Iterable[Event], members: Sequence[Member], loggers: Iterable[Logger], progress: Progress) -> Stopped:

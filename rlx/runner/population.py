@@ -7,7 +7,6 @@ copies of a member, which are nowhere to be seen outside this file.
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -21,21 +20,18 @@ from rlx.errors import ConfigurationError
 from rlx.runner import nans
 from rlx.runner.acting import acting_part
 from rlx.runner.evaluate import Evaluation, can_be_unfinished
+from rlx.runner.layout import Layout, layout_for, side_by_side_for
 from rlx.runner.loop import RunState, without_clock
 from rlx.runner.memory_plan import memory_plan
+from rlx.runner.pieces import Joined
 from rlx.runner.programs import MEMBERS, REPLICATED, programs
 from rlx.runner.settings import RunSettings
 from rlx.runner.waiting import compile_ahead, wait
 from rlx.runner.window import Totals
 from rlx.switches import in_32_bits, nans_wanted, uncompiled
-from rlx.types import Agent, Clock, Key, Mode, Needs, PyTree
+from rlx.types import Agent, Clock, Key, Mode, PyTree
 
 INIT_STREAM, EVALUATION_STREAM = 0, 1
-
-# On two CPU cores 8 members ran 1.15 (PPO), 1.19 (masked PPO on microRTS), 0.99 (MBMA) and 0.91 times (DQN) as fast in
-# turns as four side by side on each core (results/benchmark/members.md). What DQN does between two updates is a single
-# step of one environment: many operations on next to nothing, which more members fill. Others leave the cache.
-SMALL_ROLLOUT, SIDE_BY_SIDE = 32, 4
 
 
 class Member(NamedTuple):
@@ -43,54 +39,6 @@ class Member(NamedTuple):
 
     agent: Agent
     seed: int
-
-
-class Layout(NamedTuple):
-    """How members lie on devices.
-
-    Attributes:
-        mesh: the devices in use.
-        num_members: without those that fill up.
-        num_groups: that take turns.
-        group_size: members of a group, over all devices.
-    """
-
-    mesh: Mesh
-    num_members: int
-    num_groups: int
-    group_size: int
-
-    @property
-    def slots(self) -> np.ndarray:
-        """Which member computes where, int ``[num_groups, group_size]``; the last one fills up."""
-        slots = np.minimum(np.arange(self.num_groups * self.group_size), self.num_members - 1)
-        return slots.reshape(self.num_groups, self.group_size)
-
-
-def layout_for(num_members: int, devices: Sequence[Any] | None = None, side_by_side: int | None = None) -> Layout:
-    """Spread members over ``devices``, all of them unless given, ``side_by_side`` a device in each group, or all.
-
-    Under ``jax_disable_jit`` each is a group of its own, on one device.
-    """
-    devices = list(jax.devices() if devices is None else devices)[:num_members]
-    if uncompiled():
-        devices, side_by_side = devices[:1], 1
-    a_device = math.ceil(num_members / len(devices))
-    num_groups = math.ceil(a_device / (side_by_side or a_device))
-    # As few copies as can be: of 5 members a device in groups of at most 4, 3 and 3.
-    group_size = math.ceil(a_device / num_groups) * len(devices)
-    return Layout(Mesh(np.array(devices), ("members",)), num_members, num_groups, group_size)
-
-
-def side_by_side_for(needs: Needs, platform: str) -> int | None:
-    """How many members a device should compute side by side; ``None`` for all that it has.
-
-    On CPU one, or some where a rollout has less than `SMALL_ROLLOUT` steps. Elsewhere small programs leave most of a
-    device idle, and members side by side fill it.
-    """
-    if platform != "cpu":
-        return None
-    return SIDE_BY_SIDE if needs.num_envs * needs.rollout_length < SMALL_ROLLOUT else 1
 
 
 def members_of(agents: Sequence[Agent], seeds: Sequence[int]) -> list[Member]:
@@ -174,8 +122,8 @@ class Population:
         self.agents = [place(_at(stacked, slots), mesh) for slots in self.layout.slots]
         self.seeds = [[self.members[slot].seed for slot in slots] for slots in self.layout.slots]
 
-    def plan(self, clock: Clock) -> str:
-        """One line on the memory that this takes, from shapes alone.
+    def plan(self, clock: Clock, resumed: bool = False) -> str:
+        """One line on the memory that this takes, from shapes alone; ``resumed``: from a checkpoint.
 
         Raises:
             ConfigurationError: if it cannot fit.
@@ -183,7 +131,7 @@ class Population:
         state = self.shapes(clock)
         with jax.disable_jit(False):
             rollout = jax.eval_shape(self.programs.rollout, self.agents[0], state, self.arrays)
-        return memory_plan([state] * self.layout.num_groups, rollout, list(self.layout.mesh.devices.flat))
+        return memory_plan([state] * self.layout.num_groups, rollout, list(self.layout.mesh.devices.flat), resumed)
 
     def shapes(self, clock: Clock) -> RunState:
         """Shapes and dtypes of the state of one group."""
@@ -197,14 +145,19 @@ class Population:
         self._compile("init", *arguments[0])
         return [self._run("init", group, *given) for group, given in enumerate(arguments)]
 
-    def compile(self, states: Sequence[RunState]) -> None:
-        """Compile training and evaluation ahead."""
+    def compile(self, states: Sequence[RunState]) -> int:
+        """Compile training and evaluation ahead; return the bytes that they take beside the state, as XLA says."""
         acting = acting_part(self.members[0].agent, states[0].agent)
         arguments = {
             "chunk": (states[0], jnp.int32(1), jnp.bool_(True)),
             "evaluate": (acting, self._evaluation_keys(0, 0)),
         }
         self._compiled = {name: self._compile(name, *given) for name, given in arguments.items()}
+        if uncompiled():
+            return 0
+        # Groups take turns; devices do not.
+        analyses = [program.memory_analysis() for program in self._compiled.values()]
+        return self.layout.mesh.size * max(getattr(each, "temp_size_in_bytes", 0) for each in analyses)
 
     def advance(self, states: Sequence[RunState], iterations: int, new_window: bool) -> Advanced:
         """Advance all groups by ``iterations``, one after the other; ``states`` are given up."""
@@ -240,23 +193,34 @@ class Population:
         wait(groups)
         return jax.tree.map(joined, *groups)
 
-    def gather_states(self, states: Sequence[RunState]) -> RunState:
-        """The whole run on the host, leaves ``[M, ...]``, however members are grouped."""
-        members = self.gather([without_clock(state) for state in states])
-        return dataclasses.replace(members, clock=jax.tree.map(np.array, states[0].clock))
+    def join(self, groups: Sequence[PyTree]) -> PyTree:
+        """The members' values ``[M, ...]`` where they are: what `gather` copies to the host, a `Joined` reads there."""
+
+        def joined(*leaves: jax.Array) -> Any:
+            if jax.dtypes.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
+                return self.gather(leaves)
+            return Joined(leaves, self.layout.num_members)
+
+        return jax.tree.map(joined, *groups)
+
+    def join_states(self, states: Sequence[RunState]) -> RunState:
+        """The whole run, leaves ``[M, ...]``, however members are grouped; see `join`."""
+        members = self.join([without_clock(state) for state in states])
+        return dataclasses.replace(members, clock=states[0].clock)
 
     def scatter(self, tree: PyTree) -> list[PyTree]:
         """The inverse of `gather`: values ``[M, ...]`` on the devices, group by group."""
         return [place(_at(tree, slots), self.layout.mesh) for slots in self.layout.slots]
 
     def scatter_states(self, state: RunState) -> list[RunState]:
-        """The inverse of `gather_states`."""
-        clock = place(state.clock, self.layout.mesh, REPLICATED)
+        """The inverse of `join_states`."""
+        # A clock for each group: a chunk is given it for good.
+        clocks = [place(state.clock, self.layout.mesh, REPLICATED) for _ in self.layout.slots]
         members = self.scatter(without_clock(state))
-        return [dataclasses.replace(part, clock=clock) for part in members]
+        return [dataclasses.replace(part, clock=clock) for part, clock in zip(members, clocks, strict=True)]
 
     def member_shapes(self, clock: Clock) -> RunState:
-        """Shapes and dtypes of what `gather_states` gives."""
+        """Shapes and dtypes of what `join_states` gives."""
         group = self.shapes(clock)
         of_members = lambda leaf: jax.ShapeDtypeStruct((self.layout.num_members, *leaf.shape[1:]), leaf.dtype)  # noqa: E731
         members = jax.tree.map(of_members, without_clock(group))
@@ -283,5 +247,6 @@ class Population:
 
 
 def _at(tree: PyTree, slots: np.ndarray) -> PyTree:
-    """The members in ``slots``."""
-    return jax.tree.map(lambda leaf: leaf[slots], tree)
+    """The members in ``slots``, which rise; without a copy where none is there twice."""
+    rows = slice(slots[0], slots[-1] + 1)
+    return jax.tree.map(lambda leaf: leaf[rows if len(slots) == rows.stop - rows.start else slots], tree)

@@ -9,7 +9,8 @@ import numpy as np
 
 import rlx
 from rlx import cli, registry
-from rlx.runner.population import Member, layout_for
+from rlx.runner.layout import layout_for
+from rlx.runner.population import Member
 from rlx.runner.population import Population as Members
 from rlx.settings import settings_of
 from rlx.types import Box, Clock, Discrete

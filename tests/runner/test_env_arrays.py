@@ -16,7 +16,8 @@ import rlx
 from rlx.envs import parameters
 from rlx.envs.api import make_env
 from rlx.runner.evaluate import record
-from rlx.runner.population import Member, Population, layout_for
+from rlx.runner.layout import layout_for
+from rlx.runner.population import Member, Population
 from rlx.runner.programs import inside
 from rlx.types import Clock
 
