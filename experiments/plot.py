@@ -10,7 +10,7 @@ from pathlib import Path
 import rlx
 from rlx import cli, usage
 from rlx.report.curves import plot_learning_curves
-from rlx.report.runs import Run, learning_curves, read_run
+from rlx.report.runs import RunRecords, learning_curves, read_run
 from rlx.settings import hyper
 
 RETURN = "evaluation/return_mean"
@@ -44,7 +44,7 @@ def plot(words: list[str]) -> None:
     print(f"learning curve: {out}")
 
 
-def draw(runs: Sequence[Run], out: Path, key: str = RETURN, title: str | None = None) -> None:
+def draw(runs: Sequence[RunRecords], out: Path, key: str = RETURN, title: str | None = None) -> None:
     """Draw one curve a run into ``out``, each under its agent's name and whatever tells it from the others."""
     envs = [run.config["env"]["name"] for run in runs]
     labels = [run.config["agent"]["name"] for run in runs]

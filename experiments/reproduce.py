@@ -52,7 +52,7 @@ def reproduce(name: str, settings: Settings) -> None:
     entry = catalogue.find(PAPERS, name)
     table = entry.load()
     scale = catalogue.scale_of(name, table, settings.scale, settings.seeds)
-    folder = write.folder_of(name, settings.scale, Path(settings.results).expanduser())
+    folder = write.results_folder(name, settings.scale, Path(settings.results).expanduser())
     write.check(table, folder, RUNS / name)
     jobs = entry.jobs(table, scale)
     folders = perform(name, jobs, RUNS / name)

@@ -5,6 +5,7 @@ batch, ``M`` members of a population (seeds x hyperparameters), ``A`` discrete a
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -153,59 +154,68 @@ class Metrics:
     Attributes:
         means: by name, each averaged over the gradient updates of this call.
         last: by name, as they stand after this call.
-        updates: number of those gradient updates; where it is 0, all values are ignored.
+        updates: whole number of those gradient updates; where it is 0, all values are ignored.
     """
 
     means: dict[str, jax.Array]
     last: dict[str, jax.Array] = struct.field(default_factory=dict)
-    updates: float | jax.Array = 1.0
+    updates: int | jax.Array = 1
 
 
 @struct.dataclass
 class Clock:
     """Counters shared by all members of a population; never batched, so a ``cond`` on them stays a branch.
 
+    What counts exactly is rollouts: runs take more than 2**31 environment steps, and by default JAX has no integers
+    beyond that. ``env_steps``, a float32, is for schedules; conditions on steps ask `reached`.
+
     ``act`` sees the clock as it stands when the rollout begins, ``update`` as it stands when the rollout has been
     taken: the steps it learns from, and this learning event itself, are counted. `before` leads back to the former.
 
     Attributes:
-        env_steps: int32, environment steps each member has taken, over all its ``N`` environments.
         iterations: int32, rollouts taken, each followed by a learning event.
-        total_steps: int32, the budget of ``env_steps``, for schedules.
-        steps_per_iteration: environment steps of one rollout.
+        total_iterations: int32, whole rollouts that the budget holds; a last one may overshoot it.
+        total_steps: float32, the budget of environment steps of a member.
+        steps_per_iteration: environment steps of one rollout, over all ``N`` environments of a member.
     """
 
-    env_steps: jax.Array
     iterations: jax.Array
+    total_iterations: jax.Array
     total_steps: jax.Array
     steps_per_iteration: int = struct.field(pytree_node=False)
 
     @classmethod
     def start(cls, total_steps: int, steps_per_iteration: int) -> "Clock":
         """The clock of a run that has taken no step."""
-        zero = jnp.zeros((), jnp.int32)
-        return cls(zero, zero, jnp.asarray(total_steps, jnp.int32), steps_per_iteration)
+        return cls(
+            iterations=jnp.int32(0),
+            total_iterations=jnp.int32(total_steps // steps_per_iteration),
+            total_steps=jnp.float32(total_steps),
+            steps_per_iteration=steps_per_iteration,
+        )
 
     def advance(self) -> "Clock":
         """The clock one rollout later."""
-        return self._moved(1)
+        return dataclasses.replace(self, iterations=self.iterations + 1)
 
     @property
     def before(self) -> "Clock":
         """The clock one rollout earlier."""
-        return self._moved(-1)
+        return dataclasses.replace(self, iterations=self.iterations - 1)
+
+    @property
+    def env_steps(self) -> jax.Array:
+        """Environment steps that each member has taken, over all its ``N`` environments, rounded to float32."""
+        return self.iterations.astype(jnp.float32) * self.steps_per_iteration
+
+    def reached(self, env_steps: int) -> jax.Array:
+        """Bool scalar: whether each member has taken so many environment steps, exactly."""
+        return self.iterations >= math.ceil(env_steps / self.steps_per_iteration)
 
     @property
     def progress(self) -> jax.Array:
         """Share of the budget spent, float32 in [0, 1]."""
-        return jnp.minimum(self.env_steps.astype(jnp.float32) / self.total_steps, 1.0)
-
-    def _moved(self, rollouts: int) -> "Clock":
-        return dataclasses.replace(
-            self,
-            env_steps=self.env_steps + rollouts * self.steps_per_iteration,
-            iterations=self.iterations + rollouts,
-        )
+        return jnp.minimum(self.env_steps / self.total_steps, 1.0)
 
 
 class Memory(NamedTuple):

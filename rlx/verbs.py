@@ -182,10 +182,11 @@ def _population(agents: Sequence[Agent], env: Env, settings: RunSettings) -> Pop
             f"seed={settings.seed} and the next {settings.num_seeds - 1} exceed 4294967295; lower it"
         )
     plan = _plan(agents[0], settings)
-    if plan.steps > 2**31 - 1:
+    steps_of_each = plan.iterations * agents[0].needs.rollout_length
+    if steps_of_each > 2**31 - 1:
         raise ConfigurationError(
-            f"the steps are taken agent.num_envs * agent.rollout_length = {plan.steps_per_iteration} at a time and "
-            f"come to {plan.steps}, but can be counted up to 2147483647; lower these or total_steps"
+            f"each environment would take {steps_of_each} steps, but they are counted up to 2147483647; "
+            "lower total_steps or raise agent.num_envs"
         )
     if settings.wandb and importlib.util.find_spec("wandb") is None:
         raise ConfigurationError("wandb=true needs wandb: pip install 'rlx[wandb]', or leave it out")

@@ -10,7 +10,7 @@ FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__
 
 # Packages and modules of rlx from the bottom to the top; each imports only from the levels below its own.
 LEVELS = (
-    {"errors", "devices"},
+    {"errors", "devices", "sums"},
     {"types", "settings"},
     {"registry"},
     {"build"},

@@ -171,8 +171,8 @@ def test_settings_are_checked():
         ({"env": "other"}, "the agent was built for gymnax/CartPole-v1, not for this gymnax/Catch-bsuite; build"),
         ({"bias": 2.0}, r"agent.bias=2.0 is out of range; it must lie in \[0, 1\]"),
         (
-            {"num_envs": 2**31 - 1},
-            "num_envs . agent.rollout_length = 6442450941 at a time .* lower these or total_steps",
+            {"num_envs": 1, "total_steps": 2**32},
+            "each environment would take 4294967298 steps, .* 2147483647; lower total_steps or raise agent.num_envs",
         ),
         ({"num_envs": 2**28, "num_seeds": 4}, "do not fit: .* lower num_seeds or agent.num_envs"),
         ({"seed": 2**32 - 1, "num_seeds": 2}, "seed=4294967295 and the next 1 exceed 4294967295; lower it"),

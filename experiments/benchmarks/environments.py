@@ -1,24 +1,24 @@
 """How many steps a second microRTS takes by itself, for ``benchmark.py environments``."""
 
-import functools
-import itertools
-import time
+import dataclasses
+import statistics
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from flax import struct
 
 import rlx
+from benchmarks.programs import whole
 from benchmarks.report import Report, Settings
-from rlx.envs import vector
-from rlx.runner.programs import compiler_options
-from rlx.types import Key, MultiDiscrete, PyTree
+from benchmarks.turns import speed_of, take_turns
+from rlx.types import Clock, EnvSpec, Key, Metrics, Mode, MultiDiscrete, Needs, PyTree, Timestep, Transition
 
-DESCRIPTION = """A step is all that training asks of an environment: observations, masks, auto-reset, and here
-a random action drawn from the mask. Two speeds stand beside ours that were measured on two other, idle cores: the gym
+DESCRIPTION = """The program that training compiles, with an agent that draws a random action from the mask and
+learns nothing: observations, masks and auto-reset are those of training. A member stays on one device, and members
+spread over all. Two speeds stand beside ours that were measured on two other, idle cores: the gym
 API that the paper used, one environment at a time, and a plain vmapped transcription of the rules in JAX.
 """
 
@@ -39,6 +39,7 @@ PLAIN_JAX = {
     ("24x24", 256): 81_000,
 }
 NUM_ENVS = (1, 64, 256, 1024)
+MEMBERS = (1, 4)
 _CELLS_STEPPED = 20_000_000  # by a device in a repetition, so that it takes about a tenth of a second or more
 
 
@@ -49,69 +50,68 @@ def measure(settings: Settings) -> Report:
 
 
 def row(name: str, num_envs: int, settings: Settings) -> dict[str, Any]:
-    """The speed on one device and on all, and how many times the others' that is."""
-    devices = [count for count in sorted({1, jax.device_count()}) if num_envs % count == 0]
-    speeds = {
-        f"steps/s, {count} device{'s' * (count > 1)}": steps_per_second(
-            name, num_envs, count, settings.repetitions, settings.quick
-        )
-        for count in devices
+    """The speed of one member and of several, and how many times the others' that of one is."""
+    plays = {
+        f"steps/s, {members} member{'s' * (members > 1)}": playing(name, num_envs, members, settings.quick)
+        for members in MEMBERS
     }
-    fastest = max(speeds.values())
-    ratios = {"x gym": fastest / GYM[name]}
+    speeds = take_turns(plays, settings.repetitions)
+    medians = {way: statistics.median(speed) for way, speed in speeds.items()}
+    alone = next(iter(medians.values()))
+    ratios = {"1 member, x gym": alone / GYM[name]}
     if (name, num_envs) in PLAIN_JAX:
-        ratios["x plain JAX"] = fastest / PLAIN_JAX[name, num_envs]
-    return {"map": name, "envs": num_envs, **speeds, **ratios}
+        ratios["1 member, x plain JAX"] = alone / PLAIN_JAX[name, num_envs]
+    return {"map": name, "envs": num_envs, **medians, **ratios}
 
 
-def steps_per_second(name: str, num_envs: int, devices: int, repetitions: int, quick: bool) -> float:
-    """The median speed over the repetitions, of all environments together (see `player`)."""
-    play = player(name, num_envs, devices, quick)
-    return float(np.median([play() for _ in range(repetitions)]))
-
-
-def player(name: str, num_envs: int, devices: int = 1, quick: bool = False) -> Callable[[], float]:
-    """A compiled function that plays at random for a while and returns steps a second, of all environments together.
+def playing(name: str, num_envs: int, members: int, quick: bool = False) -> Callable[[], float]:
+    """Measures steps a second of all environments together, playing at random.
 
     Args:
         name: the map, such as ``"10x10"``.
-        num_envs: environments, spread evenly over the devices.
-        devices: how many to use.
+        num_envs: environments of a member.
+        members: of a population, over all devices.
         quick: do a tenth of the work.
     """
     env = rlx.make_env(f"rlx/microrts-{name}")
     cells = env.spec.obs_shape[0] ** 2
-    steps = max(2, _CELLS_STEPPED // (10 if quick else 1) // (cells + 400) // max(num_envs // devices, 16))
+    agent = Random(num_envs, env.spec)
+    steps = agent.needs.num_envs * agent.needs.rollout_length
+    work = _CELLS_STEPPED // (10 if quick else 1) // (cells + 400) * min(num_envs, 16) // 16
+    iterations = max(1, work // steps)
+    return speed_of(whole(agent, env, members), iterations, iterations * members * steps)
 
-    def one_step(carry: PyTree, key: Key) -> tuple[PyTree, None]:
-        state, timestep = carry
-        action_key, step_key = jax.random.split(key)
-        assert isinstance(env.spec.action_space, MultiDiscrete)
-        action = draw(action_key, timestep.action_mask, env.spec.action_space.nvec)
-        return vector.step(env, state, action, step_key), None
 
-    def start(keys: Key) -> PyTree:
-        return vector.reset(env, keys[0], num_envs // devices)
+@struct.dataclass
+class Random:
+    """An agent that draws valid actions and learns nothing: what is left of training is the environment."""
 
-    def run(carry: PyTree, keys: Key) -> PyTree:
-        return jax.lax.scan(one_step, carry, jax.random.split(keys[0], steps))[0]
+    num_envs: int = struct.field(pytree_node=False)
+    spec: EnvSpec = struct.field(pytree_node=False)
+    weight: float = 0.0
 
-    mesh, axis = Mesh(np.array(jax.devices()[:devices]), "envs"), PartitionSpec("envs")
-    spread = functools.partial(jax.shard_map, mesh=mesh, in_specs=axis, out_specs=axis, check_vma=False)
-    options = compiler_options(jax.default_backend())
-    program = jax.jit(spread(run), donate_argnums=0, compiler_options=options)
-    carry = jax.jit(spread(start))(jax.random.split(jax.random.key(0), devices))
-    turns = itertools.count()
+    accepts = (MultiDiscrete,)
 
-    def play() -> float:
-        nonlocal carry
-        keys = jax.random.split(jax.random.key(next(turns)), devices)
-        began = time.perf_counter()
-        carry = jax.block_until_ready(program(carry, keys))
-        return num_envs * steps / (time.perf_counter() - began)
+    @property
+    def needs(self) -> Needs:
+        """Rollouts of training, all of a state acts."""
+        return Needs(self.num_envs, rollout_length=16, acting=("weight",))
 
-    play()  # compiles
-    return play
+    def init(self, key: Key) -> "Random":
+        """The agent itself is its state."""
+        return dataclasses.replace(self, weight=jnp.zeros(()))
+
+    def act(self, state: PyTree, timestep: Timestep, key: Key, clock: Clock) -> tuple[jax.Array, dict[str, Any]]:
+        """Random actions that the mask allows."""
+        return draw(key, timestep.action_mask, self.spec.nvec), {}
+
+    def update(self, state: PyTree, rollout: Transition, key: Key, clock: Clock) -> tuple[PyTree, Metrics]:
+        """Nothing."""
+        return state, Metrics({})
+
+    def policy(self, state: PyTree, timestep: Timestep, key: Key, mode: Mode) -> jax.Array:
+        """Random actions that the mask allows."""
+        return draw(key, timestep.action_mask, self.spec.nvec)
 
 
 def draw(key: Key, mask: jax.Array, nvec: tuple[int, ...]) -> jax.Array:

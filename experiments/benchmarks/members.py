@@ -1,7 +1,6 @@
 """Whether members of a population should take turns on a device or be computed side by side."""
 
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,57 +8,41 @@ import jax
 
 import rlx
 from benchmarks.cases import CASES, Case
+from benchmarks.programs import whole
 from benchmarks.report import Report, Settings
-from benchmarks.turns import take_turns
-from rlx.runner.population import Population, layout_for, members_of
-from rlx.types import Clock
+from benchmarks.turns import speed_of, take_turns
 
-# The cases of one member whose work is done by more of them.
-AGENTS = ("ppo-64x64", "dqn", "masked-ppo-10x10", "mbma")
-MEMBERS = (1, 2, 4, 8)
+# How many members do the work of these cases of one.
+MEMBERS = {
+    "ppo-64x64": (1, 2, 3, 4, 8, 32),
+    "dqn": (1, 2, 3, 4, 8, 32),
+    "masked-ppo-10x10": (1, 2, 3, 4, 8),
+    "mbma": (1, 2, 3, 4, 8),
+}
 DESCRIPTION = """Environment steps a second of all members together, on all devices, medians of interleaved
-repetitions; a group of members is computed side by side on each device, and groups take turns. The ratio is that of the
-same rounds. rlx takes turns on CPU (`rlx.runner.population.SIDE_BY_SIDE`)."""
-_ENDLESS = 2**30
+repetitions. So many members as a column says are computed side by side on each device, and such groups take turns. On
+CPU rlx has one at a time, and four of DQN, whose rollouts are small (`rlx.runner.population.side_by_side_for`)."""
 
 
 def measure(settings: Settings) -> Report:
     """A row for each agent and number of members."""
-    agents, sizes = (AGENTS[:1], MEMBERS[:2]) if settings.quick else (AGENTS, MEMBERS)
-    rows = [row(name, members, settings) for name in agents for members in sizes]
+    wanted = {"ppo-64x64": (1, 2)} if settings.quick else MEMBERS
+    rows = [row(name, members, settings) for name, sizes in wanted.items() for members in sizes]
     return Report("members", "Members of a population", DESCRIPTION, rows)
 
 
 def row(name: str, members: int, settings: Settings) -> dict[str, Any]:
-    """Both ways for so many members; one way where there is one member a device."""
-    case = CASES[name]
+    """One by one, four at a time, and all that a device has."""
     a_device = -(-members // min(members, jax.device_count()))
-    programs = {"turns": stepping(case, members, 1, settings.quick)}
-    if a_device > 1:
-        programs["side by side"] = stepping(case, members, a_device, settings.quick)
+    sizes = sorted({1, min(4, a_device), a_device})
+    programs = {f"{size} at a time, steps/s": stepping(CASES[name], members, size, settings.quick) for size in sizes}
     speeds = take_turns(programs, settings.repetitions)
-    found: dict[str, Any] = {"case": name, "members": members}
-    found |= {f"{way}, steps/s": statistics.median(speed) for way, speed in speeds.items()}
-    if a_device > 1:
-        pairs = zip(speeds["turns"], speeds["side by side"], strict=True)
-        found["turns are x times as fast"] = statistics.median(turns / side for turns, side in pairs)
-    return found
+    return {"case": name, "members": members} | {way: statistics.median(speed) for way, speed in speeds.items()}
 
 
 def stepping(case: Case, members: int, side_by_side: int, quick: bool) -> Callable[[], float]:
     """A compiled population; what is returned trains it for a while and tells its steps a second."""
     env = rlx.make_env(case.env)
-    agent = rlx.make_agent(case.algorithm, env, **case.hyperparameters)
-    layout = layout_for(members, side_by_side=side_by_side)
-    population = Population(members_of([agent], range(members)), env, layout=layout)
-    states = population.start(Clock.start(_ENDLESS, case.steps_per_iteration))
+    train = whole(rlx.make_agent(case.algorithm, env, **case.hyperparameters), env, members, side_by_side)
     iterations = max(1, case.iterations["rlx"] // (10 if quick else 1) // members)
-
-    def speed() -> float:
-        nonlocal states
-        began = time.perf_counter()
-        states, healthy, _ = population.advance(states, iterations, new_window=True)
-        jax.block_until_ready(healthy)
-        return iterations * members * case.steps_per_iteration / (time.perf_counter() - began)
-
-    return speed
+    return speed_of(train, iterations, iterations * members * case.steps_per_iteration)

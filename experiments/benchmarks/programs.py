@@ -21,14 +21,15 @@ Part = Callable[[PyTree, Key], PyTree]
 _ENDLESS = 2**30  # environment steps
 
 
-def whole(agent: Any, env: Env) -> Program:
-    """The training program itself, with one member."""
-    members = population.Population(population.members_of([agent], [0]), env)
-    states = members.start(clock_of(agent))
+def whole(agent: Any, env: Env, members: int = 1, side_by_side: int | None = None) -> Program:
+    """The training program itself; ``side_by_side`` is that of `population.layout_for`."""
+    layout = population.layout_for(members, side_by_side=side_by_side)
+    trained = population.Population(population.members_of([agent], range(members)), env, layout=layout)
+    states = trained.start(clock_of(agent))
 
     def run(times: int) -> None:
         nonlocal states
-        states, healthy, _ = members.advance(states, times, new_window=True)
+        states, healthy, _ = trained.advance(states, times, new_window=True)
         jax.block_until_ready(healthy)
 
     return run

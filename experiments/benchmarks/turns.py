@@ -23,6 +23,17 @@ def take_turns(measures: Mapping[str, Callable[[], float]], repetitions: int) ->
     return found
 
 
+def speed_of(program: Program, times: int, work: float) -> Callable[[], float]:
+    """Measures how much is done a second, where ``program`` does ``work`` in that many ``times``."""
+
+    def measure() -> float:
+        began = time.perf_counter()
+        program(times)
+        return work / (time.perf_counter() - began)
+
+    return measure
+
+
 def median_seconds(programs: Mapping[str, Program], times: int, repetitions: int) -> dict[str, float]:
     """Median seconds that each program takes to do its work ``times`` times."""
 

@@ -114,7 +114,7 @@ class DQN:
             grads, metrics = jax.grad(self.td_loss, has_aux=True)(params, state.target_params, batch)
             return self.gradient_step.step(grads, opt_state, params, self.learning_rate), metrics
 
-        warm = (clock.env_steps >= self.learning_starts) & replays.ready(replay, count)
+        warm = clock.reached(self.learning_starts) & replays.ready(replay, count)
         learner = (state.params, state.opt_state)
         (params, opt_state), metrics = learn_when_warm(warm, descend, learner, key, self.num_updates)
         target_params = polyak.periodic_copy(state.target_params, params, clock.iterations % self.target_period == 0)

@@ -219,7 +219,7 @@ class MaskedPPO:
             return jnp.ones(())
         steps = (clock if self.anneal_ahead else clock.before).env_steps
         horizon = self.anneal_steps or clock.total_steps
-        return 1.0 - jnp.minimum(steps.astype(jnp.float32) / horizon, 1.0)
+        return 1.0 - jnp.minimum(steps / horizon, 1.0)
 
     def acting_mask(self, step: Timestep | Transition) -> jax.Array | None:
         """The mask of the policy that acts in training, ``m`` but for ``regime=penalty``."""

@@ -254,8 +254,8 @@ class MBMA:
 
     def schedule(self, clock: Clock) -> tuple[jax.Array, jax.Array]:
         """Extra samples a state and length of rollouts in this learning event, int32; 0 before the first sample."""
-        num_events = clock.total_steps // clock.steps_per_iteration
-        grown = extra_samples.share_grown(clock.iterations - self.idle_events, self.extras_growth * num_events)
+        events = clock.iterations - self.idle_events
+        grown = extra_samples.share_grown(events, self.extras_growth * clock.total_iterations)
         count = extra_samples.floor_of(self.num_extras, grown, first=1)  # min(K, floor(K k / L + 1))
         if self.source == "states":  # a rollout that passes through K states needs K + 1 steps
             return count, extra_samples.floor_of(self.num_extras, grown, first=2, most=self.num_extras + 1)

@@ -27,7 +27,7 @@ def learn_when_warm(
 
     def learn(learner: PyTree) -> tuple[PyTree, Metrics]:
         learner, metrics = jax.lax.scan(update, learner, jax.random.split(key, num_updates))
-        return learner, Metrics(means=jax.tree.map(jnp.mean, metrics), updates=jnp.float32(num_updates))
+        return learner, Metrics(means=jax.tree.map(jnp.mean, metrics), updates=jnp.int32(num_updates))
 
     nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(learn, learner)[1])
     return jax.lax.cond(warm, learn, lambda learner: (learner, nothing), learner)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from rlx.errors import ConfigurationError
-from rlx.replay.ring import Ring, physical_row, size, take
+from rlx.replay.ring import Ring, size, take
 from rlx.types import Transition
 
 
@@ -48,30 +48,6 @@ class NStepBatch:
 def valid_starts(ring: Ring, count: int | jax.Array, n: int) -> jax.Array:
     """Starts with a whole window of ``n`` rows, the offsets from 0 on: the ``size`` to sample from, int32."""
     return jnp.maximum(size(ring, count) - n + 1, 0)
-
-
-def n_step_windows(
-    ring: Ring,
-    count: int | jax.Array,
-    offset: jax.Array,
-    env: jax.Array,
-    n: int,
-    discount: float | jax.Array,
-) -> NStepBatch:
-    """Gather the n-step transitions that start at offsets from the oldest row.
-
-    Args:
-        ring: ring whose data is a ``Transition``.
-        count: rows ever written.
-        offset: starts counted from the oldest row, int32 ``[B]`` in ``[0, valid_starts)``.
-        env: environments of the starts, int32 ``[B]``.
-        n: rows in a window; with 1 this is a plain gather.
-        discount: discount of one step.
-
-    Raises:
-        ConfigurationError: if a window of ``n`` rows is empty or exceeds the ring.
-    """
-    return windows_from(ring, physical_row(ring, count, offset), env, n, discount)
 
 
 def windows_from(ring: Ring, start: jax.Array, env: jax.Array, n: int, discount: float | jax.Array) -> NStepBatch:

@@ -15,7 +15,7 @@ FILES = ("config.yaml", "metadata.json", "metrics.jsonl")
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class RunRecords:
     """A run folder's records.
 
     Attributes:
@@ -31,7 +31,7 @@ class Run:
     rows: list[dict[str, Any]]
 
 
-def read_run(folder: Path | str) -> Run:
+def read_run(folder: Path | str) -> RunRecords:
     """Read a run folder; a last row that a killed run left half-written is ignored.
 
     Raises:
@@ -49,10 +49,10 @@ def read_run(folder: Path | str) -> Run:
         raise ConfigurationError(
             f"{folder}: config.yaml or metadata.json is damaged; restore it or leave that run out"
         ) from error
-    return Run(folder, config, metadata, _read_rows(folder))
+    return RunRecords(folder, config, metadata, _read_rows(folder))
 
 
-def learning_curves(run: Run, key: str = "evaluation/return_mean") -> tuple[np.ndarray, np.ndarray]:
+def learning_curves(run: RunRecords, key: str = "evaluation/return_mean") -> tuple[np.ndarray, np.ndarray]:
     """The course of one metric, member by member.
 
     Returns:

@@ -72,7 +72,7 @@ class Job(Protocol):
         ...
 
 
-def folder_of(job: Job, parent: Path) -> Path:
+def job_folder(job: Job, parent: Path) -> Path:
     """The folder below ``parent`` that belongs to the job with these settings, and to no others."""
     text = json.dumps(job.settings, sort_keys=True, default=lambda number: number.item())
     return parent / f"{job.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from rlx.errors import ConfigurationError
 from rlx.reproduce import catalogue
-from rlx.reproduce.jobs import Job, folder_of
+from rlx.reproduce.jobs import Job, job_folder
 from rlx.reproduce.table import Table
-from rlx.reproduce.write import folder_of as results_of
+from rlx.reproduce.write import results_folder
 
 
 def listing(papers: Path, runs: Path, results: Path) -> str:
@@ -32,7 +32,7 @@ def _scale(entry: catalogue.Entry, table: Table, name: str, runs: Path, results:
     scale = table.scales[name]
     jobs = entry.jobs(table, scale)
     finished = sum(_finished(job, runs / entry.name) for job in jobs)
-    written = results_of(entry.name, name, results)
+    written = results_folder(entry.name, name, results)
     there = [f"{finished} of {len(jobs)} runs"] if finished else []
     there += [f"results in {written}"] if (written / "table.md").exists() else []
     seeds = f"{scale.seeds} seed{'s' if scale.seeds > 1 else ''}"
@@ -42,4 +42,4 @@ def _scale(entry: catalogue.Entry, table: Table, name: str, runs: Path, results:
 def _finished(job: Job, parent: Path) -> bool:
     # Without a folder of that name there is no need of the settings, which take a training some time to compose.
     begun = any(path.name.startswith(f"{job.name}-") for path in parent.glob("*"))
-    return begun and job.finished(folder_of(job, parent))
+    return begun and job.finished(job_folder(job, parent))

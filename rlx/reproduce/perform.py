@@ -15,7 +15,7 @@ from rich.text import Text
 from rlx.errors import ConfigurationError
 from rlx.loggers.console import duration
 from rlx.loggers.display import Display
-from rlx.reproduce.jobs import Job, folder_of
+from rlx.reproduce.jobs import Job, job_folder
 from rlx.runner.interrupt import interruptible
 
 # Before this much is done, compiling is most of what the time was spent on.
@@ -40,7 +40,7 @@ def perform(title: str, jobs: Sequence[Job], parent: Path, terminal: Terminal | 
         KeyboardInterrupt: if somebody pressed Ctrl-C; what was done is saved.
     """
     folders = _folders(jobs, parent)
-    with interruptible() as interrupted, _Progress(title, jobs, folders, terminal) as progress:
+    with interruptible() as interrupted, _TableProgress(title, jobs, folders, terminal) as progress:
         for job in jobs:
             if job.finished(folders[job.name]):
                 continue
@@ -63,14 +63,14 @@ def _folders(jobs: Sequence[Job], parent: Path) -> dict[str, Path]:
     for name in names:
         if names.count(name) > 1 or "/" in name or not name:
             raise ConfigurationError(f"a job is called {name!r}; give each a name of its own, without /")
-    folders = {job.name: folder_of(job, parent) for job in jobs}
+    folders = {job.name: job_folder(job, parent) for job in jobs}
     for job in jobs:
         if not job.finished(folders[job.name]):
             job.check()
     return folders
 
 
-class _Progress:
+class _TableProgress:
     """A context manager that shows the share of the table that is done, weighing jobs by their expected cost."""
 
     def __init__(self, title: str, jobs: Sequence[Job], folders: Mapping[str, Path], terminal: Terminal | None) -> None:

@@ -45,7 +45,7 @@ class Reproduction:
     seconds: float
 
 
-def folder_of(name: str, scale_name: str, results: Path) -> Path:
+def results_folder(name: str, scale_name: str, results: Path) -> Path:
     """Where the results of the table ``name`` belong, below the folder of all results."""
     return results / name if scale_name == "small" else results / name / scale_name
 

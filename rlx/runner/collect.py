@@ -75,5 +75,5 @@ def collect(
         return Scene(env_state, following, memory, episodes), (transition, returns if episodes.milestones else None)
 
     scene, (rollout, returns) = jax.lax.scan(step, scene, jax.random.split(key, needs.rollout_length))
-    episodes = scene.episodes.after_rollout(rollout, returns, clock.env_steps)
+    episodes = scene.episodes.after_rollout(rollout, returns, clock.iterations * needs.rollout_length)
     return dataclasses.replace(scene, episodes=episodes), rollout

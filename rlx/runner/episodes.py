@@ -4,8 +4,10 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
+from rlx.sums import Sum
 from rlx.types import Timestep, Transition
 
 RECENT = 10  # episodes
@@ -18,8 +20,8 @@ class Milestones:
     Attributes:
         recent: returns of the last ``RECENT`` episodes, oldest first; 0 for those that are not there yet.
         ended: int32, episodes that have ended.
-        first_success: int32, environment steps at the end of the first episode of a return above 0; 0 before it.
-        solved: int32, environment steps when the mean of ``recent`` first reached ``solved_return``; 0 before that.
+        first_success: int32, steps of one environment at the end of the first episode of a return above 0; 0 before it.
+        solved: int32, the same when the mean of ``recent`` first reached ``solved_return``; 0 before that.
         solved_return: float32, what counts as solved.
     """
 
@@ -35,21 +37,15 @@ class Milestones:
         zero = jnp.zeros((), jnp.int32)
         return cls(jnp.zeros(RECENT), zero, zero, zero, jnp.float32(solved_return))
 
-    @property
-    def recent_mean(self) -> jax.Array:
-        """Mean return of the last ``RECENT`` episodes, or of all while there are fewer; 0 without any."""
-        return self.recent.sum() / jnp.clip(self.ended, 1, RECENT)
-
-    def after(self, returns: jax.Array, ended: jax.Array, env_steps: jax.Array) -> "Milestones":
+    def after(self, returns: jax.Array, ended: jax.Array, taken: jax.Array) -> "Milestones":
         """Take in a rollout.
 
         Args:
             returns: float ``[T, N]``, of the running episode up to each step.
             ended: bool ``[T, N]``, whether that step ended its episode.
-            env_steps: int32, environment steps of all ``N`` environments before the rollout.
+            taken: int32, steps of each environment before the rollout.
         """
-        length, num_envs = returns.shape
-        steps = jnp.broadcast_to(env_steps + num_envs * (1 + jnp.arange(length))[:, None], returns.shape)
+        steps = jnp.broadcast_to(taken + 1 + jnp.arange(len(returns))[:, None], returns.shape)
         returns, ended, steps = returns.ravel(), ended.ravel(), steps.ravel()
         # Returns of finished episodes side by side behind the recent ones; those in between go nowhere.
         number = jnp.cumsum(ended)
@@ -73,74 +69,90 @@ class Episodes:
 
     Attributes:
         running: undiscounted return of the running episode.
-        ended: episodes that have ended in the current logging window.
-        return_sum: sum of their returns.
-        length_sum: sum of their lengths in steps.
+        ended: int32, episodes that have ended in the current logging window.
+        returns: sum of their returns.
+        lengths: int32, sum of their lengths in steps.
         milestones: those of the whole run, if anybody asked for them.
+        num_envs: ``N``.
     """
 
-    running: jax.Array
+    running: Sum
     ended: jax.Array
-    return_sum: jax.Array
-    length_sum: jax.Array
+    returns: Sum
+    lengths: jax.Array
     milestones: Milestones | None
+    num_envs: int = struct.field(pytree_node=False)
 
     @classmethod
     def start(cls, num_envs: int, solved_return: float | None = None) -> "Episodes":
         """The account before the first step; with ``solved_return`` it has milestones."""
         milestones = None if solved_return is None else Milestones.start(solved_return)
-        nothing = jnp.zeros(num_envs)
-        return cls(nothing, nothing, nothing, nothing, milestones)
+        nothing, none = Sum.zeros((num_envs,)), jnp.zeros(num_envs, jnp.int32)
+        return cls(nothing, none, nothing, none, milestones, num_envs)
 
     def after(self, previous: Timestep, timestep: Timestep) -> tuple["Episodes", jax.Array]:
         """The account after the step from ``previous`` to ``timestep``, and the return of each episode up to there."""
-        done = (timestep.terminated | timestep.truncated).astype(jnp.float32)
-        running = self.running + timestep.reward
+        done = timestep.terminated | timestep.truncated
+        running = self.running.add(timestep.reward)
         account = dataclasses.replace(
             self,
-            running=jnp.where(done, 0.0, running),
+            running=running.where(~done),
             ended=self.ended + done,
-            return_sum=self.return_sum + jnp.where(done, running, 0.0),
-            length_sum=self.length_sum + done * (previous.episode_step + 1),
+            returns=self.returns.merge(running.where(done)),
+            lengths=self.lengths + jnp.where(done, previous.episode_step + 1, 0),
         )
-        return account, running
+        return account, running.value
 
-    def after_rollout(self, rollout: Transition, returns: jax.Array | None, env_steps: jax.Array) -> "Episodes":
+    def after_rollout(self, rollout: Transition, returns: jax.Array | None, taken: jax.Array) -> "Episodes":
         """The account after ``rollout`` ``[T, N]``, whose steps are counted; see `Milestones.after`."""
         if self.milestones is None or returns is None:
             return self
-        reached = self.milestones.after(returns, rollout.terminated | rollout.truncated, env_steps)
+        reached = self.milestones.after(returns, rollout.terminated | rollout.truncated, taken)
         return dataclasses.replace(self, milestones=reached)
 
     def new_window(self, begins: jax.Array) -> "Episodes":
-        """The same running episodes and milestones; where ``begins``, with sums of zero."""
-        cleared = lambda total: jnp.where(begins, jnp.zeros_like(total), total)  # noqa: E731
+        """The same running episodes and milestones; where ``begins``, a bool scalar, with sums of zero."""
+        goes_on = ~begins
         return dataclasses.replace(
-            self,
-            ended=cleared(self.ended),
-            return_sum=cleared(self.return_sum),
-            length_sum=cleared(self.length_sum),
+            self, ended=self.ended * goes_on, returns=self.returns.where(goes_on), lengths=self.lengths * goes_on
         )
 
     def abandon(self) -> "Episodes":
         """The same sums, with running episodes that begin anew: they end uncounted."""
-        return dataclasses.replace(self, running=jnp.zeros_like(self.running))
+        return dataclasses.replace(self, running=jax.tree.map(jnp.zeros_like, self.running))
 
-    def window(self) -> dict[str, jax.Array]:
-        """What the logging window holds, by name, leading axes as they are; NaN where no episode has ended."""
-        ended = self.ended.sum(-1)
+    def over_envs(self) -> "Episodes":
+        """The account summed over environments, leading axes as they are, without the running episodes."""
+        return dataclasses.replace(
+            self,
+            running=None,  # type: ignore[arg-type]
+            ended=self.ended.sum(-1),
+            returns=self.returns.over(-1),
+            lengths=self.lengths.astype(jnp.float32).sum(-1),
+        )
+
+
+def summary_of(episodes: Episodes) -> dict[str, np.ndarray]:
+    """What the logging window holds, ``[M]`` by name; NaN where no episode has ended.
+
+    Args:
+        episodes: of members ``[M]``, summed over environments, on the host.
+    """
+    ended = np.asarray(episodes.ended)
+    with np.errstate(invalid="ignore"):
         found = {
-            "return_mean": self.return_sum.sum(-1) / ended,
-            "length_mean": self.length_sum.sum(-1) / ended,
+            "return_mean": episodes.returns.on_host() / ended,
+            "length_mean": np.asarray(episodes.lengths) / ended,
             "episodes": ended,
         }
-        if self.milestones is None:
-            return found
-        return found | {
-            "recent_return": jax.vmap(lambda reached: reached.recent_mean)(self.milestones),
-            "first_success_at": self.milestones.first_success,
-            "solved_at": self.milestones.solved,
-        }
+    reached = episodes.milestones
+    if reached is None:
+        return found
+    return found | {
+        "recent_return": reached.recent.sum(-1, dtype=np.float64) / np.clip(reached.ended, 1, RECENT),
+        "first_success_at": np.asarray(reached.first_success, np.int64) * episodes.num_envs,
+        "solved_at": np.asarray(reached.solved, np.int64) * episodes.num_envs,
+    }
 
 
 def _first(known: jax.Array, steps: jax.Array, happened: jax.Array) -> jax.Array:

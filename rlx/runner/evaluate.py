@@ -1,5 +1,7 @@
 """Evaluation: whole episodes under a fixed policy, with keys and a program of their own."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ from flax import struct
 from rlx.envs import vector
 from rlx.envs.api import Env
 from rlx.runner.acting import remember, start_memory
+from rlx.sums import Sum
 from rlx.types import Agent, Key, Mode, PyTree, Timestep
 
 
@@ -43,21 +46,22 @@ def evaluate(agent: Agent, env: Env, agent_state: PyTree, key: Key, num_episodes
         scene = (task_state, timestep, memory)
         task_state, timestep, memory = _act(agent, env, agent_state, scene, act_key, env_key, mode)
         counted = Evaluation(
-            returns=counted.returns + jnp.where(ended, 0.0, timestep.reward),
+            returns=counted.returns.add(jnp.where(ended, 0.0, timestep.reward)),
             lengths=counted.lengths + ~ended,
             counters={
-                name: total + jnp.where(ended, 0.0, timestep.info[name]) for name, total in counted.counters.items()
+                name: total.add(jnp.where(ended, 0.0, timestep.info[name])) for name, total in counted.counters.items()
             },
         )
         return task_state, timestep, memory, ended | timestep.terminated | timestep.truncated, counted, key
 
-    nothing = jnp.zeros(num_episodes)
+    nothing: Any = Sum.zeros((num_episodes,))
     counted = Evaluation(
         nothing, jnp.zeros(num_episodes, jnp.int32), {name: nothing for name in sorted(env.spec.counters)}
     )
     memory = start_memory(agent, agent_state, num_episodes)
     carry = (task_state, timestep, memory, jnp.zeros(num_episodes, bool), counted, play_key)
-    return jax.lax.while_loop(running, step, carry)[4]
+    counted = jax.lax.while_loop(running, step, carry)[4]
+    return jax.tree.map(lambda x: x.value if isinstance(x, Sum) else x, counted, is_leaf=lambda x: isinstance(x, Sum))
 
 
 def record(agent: Agent, env: Env, agent_state: PyTree, key: Key, mode: Mode) -> tuple[PyTree, np.ndarray]:

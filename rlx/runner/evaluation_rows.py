@@ -24,7 +24,7 @@ def evaluation_rows(
         values: of each member, the hyperparameters in which members differ.
         seconds: wall time of the run so far.
         result: of the episodes ``[M, n]``.
-        window: ``[M]`` or ``[M, k]`` by name, from `rlx.runner.loop.window`.
+        window: ``[M]`` or ``[M, k]`` by name, from `rlx.runner.window.summary`.
     """
     returns, lengths = np.asarray(result.returns), np.asarray(result.lengths)
     return [
@@ -34,8 +34,8 @@ def evaluation_rows(
             "seed": seed,
             "wall_time": seconds,
             **{f"agent/{name}": value for name, value in values[member].items()},
-            "evaluation/return_mean": float(returns[member].mean()),
-            "evaluation/return_std": float(returns[member].std()),
+            "evaluation/return_mean": float(returns[member].mean(dtype=np.float64)),
+            "evaluation/return_std": float(returns[member].std(dtype=np.float64)),
             "evaluation/length_mean": float(lengths[member].mean()),
             "evaluation/returns": returns[member].tolist(),
             **{

@@ -13,6 +13,7 @@ from flax import struct
 
 from rlx.envs.api import Env
 from rlx.runner.collect import Scene, collect, set_scene
+from rlx.runner.window import Totals, Updates
 from rlx.types import Agent, Clock, Key, Metrics, PyTree
 
 
@@ -23,20 +24,20 @@ class RunState:
     Attributes:
         agent: the agent's state, its replay included.
         scene: what it acts in, with the account of the current logging window's episodes.
-        metrics: of the current logging window: means as sums over its gradient updates, and their number.
+        updates: what those of the current logging window reported.
         key: the key that all later randomness of this member comes from.
         clock: counters shared by all members.
     """
 
     agent: PyTree
     scene: Scene
-    metrics: Metrics
+    updates: Updates
     key: Key
     clock: Clock
 
 
 # Which leaves of a RunState have a member axis: a prefix for vmap (see `population` for the sharded form).
-MEMBER_AXES = RunState(agent=0, scene=0, metrics=0, key=0, clock=None)  # type: ignore[arg-type]
+MEMBER_AXES = RunState(agent=0, scene=0, updates=0, key=0, clock=None)  # type: ignore[arg-type]
 
 
 def init(agent: Agent, env: Env, key: Key, clock: Clock, solved_return: float | None = None) -> RunState:
@@ -44,15 +45,15 @@ def init(agent: Agent, env: Env, key: Key, clock: Clock, solved_return: float | 
     agent_key, env_key, run_key = jax.random.split(key, 3)
     agent_state = agent.init(agent_key)
     scene = set_scene(agent, env, agent_state, env_key, solved_return)
-    state = RunState(agent_state, scene, Metrics({}), run_key, clock)
+    state = RunState(agent_state, scene, None, run_key, clock)  # type: ignore[arg-type]
     _, metrics = jax.eval_shape(lambda state: _collect_and_update(agent, env, state), state)
-    return dataclasses.replace(state, metrics=jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), metrics))
+    return dataclasses.replace(state, updates=Updates.start(metrics))
 
 
 def iterate(agent: Agent, env: Env, state: RunState) -> RunState:
     """One iteration of one member: collect a rollout, learn from it. The clock stays where it is."""
     state, metrics = _collect_and_update(agent, env, state)
-    return dataclasses.replace(state, metrics=_added(state.metrics, metrics))
+    return dataclasses.replace(state, updates=state.updates.after(metrics))
 
 
 def chunk(agents: Agent, env: Env, state: RunState, iterations: jax.Array, new_window: jax.Array) -> RunState:
@@ -89,27 +90,18 @@ def without_clock(state: RunState) -> RunState:
 def begin_window(state: RunState, begins: jax.Array) -> RunState:
     """Where ``begins``, a bool scalar, the state with an empty logging window; else as it is."""
     scene = dataclasses.replace(state.scene, episodes=state.scene.episodes.new_window(begins))
-    metrics = jax.tree.map(lambda total: jnp.where(begins, jnp.zeros_like(total), total), state.metrics)
-    return dataclasses.replace(state, scene=scene, metrics=metrics)
+    return dataclasses.replace(state, scene=scene, updates=state.updates.new_window(begins))
 
 
-def window(state: RunState) -> dict[str, jax.Array]:
-    """What the logging window holds, ``[M]`` or ``[M, k]`` by name; NaN where it holds no update or no episode."""
-    metrics, updates = state.metrics, jnp.asarray(state.metrics.updates)
-    of_each = lambda value: updates.reshape(-1, *[1] * (value.ndim - 1))  # noqa: E731
-    means = {name: total / of_each(total) for name, total in metrics.means.items()}
-    last = {name: jnp.where(of_each(value) > 0, value, jnp.nan) for name, value in metrics.last.items()}
-    return {
-        **{f"training/{name}": value for name, value in state.scene.episodes.window().items()},
-        **{f"update/{name}": value for name, value in (means | last).items()},
-        "update/count": updates,
-    }
+def totals(state: RunState) -> Totals:
+    """What the logging window holds, leaves ``[M, ...]``; `rlx.runner.window` makes means of it."""
+    return Totals(state.updates, state.scene.episodes.over_envs())
 
 
 def healthy(state: RunState) -> jax.Array:
     """Bool ``[M]``: no loss, metric or episode return of the logging window is infinite or NaN."""
     episodes = state.scene.episodes
-    numbers = [*jax.tree.leaves(state.metrics), episodes.running, episodes.return_sum]
+    numbers = jax.tree.leaves((state.updates, episodes.running, episodes.returns))
     return jnp.stack([jnp.isfinite(x.reshape(len(x), -1)).all(axis=1) for x in numbers]).all(axis=0)
 
 
@@ -117,18 +109,4 @@ def _collect_and_update(agent: Agent, env: Env, state: RunState) -> tuple[RunSta
     key, collect_key, update_key = jax.random.split(state.key, 3)
     scene, rollout = collect(agent, env, state.agent, state.scene, collect_key, state.clock)
     agent_state, metrics = agent.update(state.agent, rollout, update_key, state.clock.advance())
-    metrics = jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), metrics)
     return dataclasses.replace(state, agent=agent_state, scene=scene, key=key), metrics
-
-
-def _added(sums: Metrics, metrics: Metrics) -> Metrics:
-    """The logging window with one call of ``update`` more."""
-    updates = jnp.asarray(metrics.updates)
-    learned = updates > 0
-    return Metrics(
-        means={
-            name: total + jnp.where(learned, updates * metrics.means[name], 0.0) for name, total in sums.means.items()
-        },
-        last={name: jnp.where(learned, metrics.last[name], before) for name, before in sums.last.items()},
-        updates=sums.updates + updates,
-    )

@@ -23,14 +23,15 @@ from rlx.runner.evaluate import Evaluation
 from rlx.runner.loop import RunState, without_clock
 from rlx.runner.memory_plan import memory_plan
 from rlx.runner.programs import MEMBERS, REPLICATED, programs
-from rlx.types import Agent, Clock, Key, Mode, PyTree
+from rlx.runner.window import Totals
+from rlx.types import Agent, Clock, Key, Mode, Needs, PyTree
 
 INIT_STREAM, EVALUATION_STREAM = 0, 1
 
-# Of 8 members on two CPU cores, those that took turns ran 1.03 (PPO) and 0.98 times (DQN) as fast as four side by side
-# on each (results/benchmark/against.md); more of them side by side leave the cache. Elsewhere small programs leave most
-# of a device idle, and members side by side fill it.
-SIDE_BY_SIDE = {"cpu": 1}
+# On two CPU cores 8 members ran 1.15 (PPO), 1.19 (masked PPO on microRTS), 0.99 (MBMA) and 0.91 times (DQN) as fast in
+# turns as four side by side on each core (results/benchmark/members.md). What DQN does between two updates is a single
+# step of one environment: many operations on next to nothing, which more members fill. Others leave the cache.
+SMALL_ROLLOUT, SIDE_BY_SIDE = 32, 4
 
 
 class Member(NamedTuple):
@@ -63,17 +64,24 @@ class Layout(NamedTuple):
 
 
 def layout_for(num_members: int, devices: Sequence[Any] | None = None, side_by_side: int | None = None) -> Layout:
-    """Spread members over ``devices``, all of them unless given, ``side_by_side`` a device in each group.
-
-    By default one on a CPU core (see `SIDE_BY_SIDE`), and elsewhere all.
-    """
+    """Spread members over ``devices``, all of them unless given, ``side_by_side`` a device in each group, or all."""
     devices = list(jax.devices() if devices is None else devices)[:num_members]
     a_device = math.ceil(num_members / len(devices))
-    chosen = min(side_by_side or SIDE_BY_SIDE.get(devices[0].platform, a_device), a_device)
-    num_groups = math.ceil(a_device / chosen)
+    num_groups = math.ceil(a_device / (side_by_side or a_device))
     # As few copies as can be: of 5 members a device in groups of at most 4, 3 and 3.
     group_size = math.ceil(a_device / num_groups) * len(devices)
     return Layout(Mesh(np.array(devices), ("members",)), num_members, num_groups, group_size)
+
+
+def side_by_side_for(needs: Needs, platform: str) -> int | None:
+    """How many members a device should compute side by side; ``None`` for all that it has.
+
+    On CPU one, or some where a rollout has less than `SMALL_ROLLOUT` steps. Elsewhere small programs leave most of a
+    device idle, and members side by side fill it.
+    """
+    if platform != "cpu":
+        return None
+    return SIDE_BY_SIDE if needs.num_envs * needs.rollout_length < SMALL_ROLLOUT else 1
 
 
 def members_of(agents: Sequence[Agent], seeds: Sequence[int]) -> list[Member]:
@@ -104,9 +112,11 @@ def keys_for(seeds: Sequence[int], stream: int) -> Key:
     return jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), stream))(jnp.asarray(seeds, jnp.uint32))
 
 
-def evaluation_keys(seeds: Sequence[int], step: jax.Array | int) -> Key:
+def evaluation_keys(seeds: Sequence[int], step: int) -> Key:
     """The keys ``[M]`` of the evaluation at ``step``, whatever was drawn before."""
-    return jax.vmap(jax.random.fold_in, (0, None))(keys_for(seeds, EVALUATION_STREAM), step)
+    low, high = np.uint32(step % 2**32), np.uint32(step // 2**32)
+    keys = jax.vmap(jax.random.fold_in, (0, None))(keys_for(seeds, EVALUATION_STREAM), low)
+    return jax.vmap(jax.random.fold_in, (0, None))(keys, high) if high else keys
 
 
 def place(tree: PyTree, mesh: Mesh, spec: PyTree = MEMBERS) -> PyTree:
@@ -120,7 +130,7 @@ class Advanced(NamedTuple):
 
     states: list[RunState]
     healthy: list[jax.Array]
-    window: list[dict[str, jax.Array]]
+    totals: list[Totals]
 
 
 class Population:
@@ -135,7 +145,9 @@ class Population:
         solved_return: float | None = None,
         layout: Layout | None = None,
     ) -> None:
-        self.members, self.layout = list(members), layout or layout_for(len(members))
+        self.members = list(members)
+        side_by_side = side_by_side_for(self.members[0].agent.needs, jax.default_backend())
+        self.layout = layout or layout_for(len(members), side_by_side=side_by_side)
         mesh = self.layout.mesh
         self.programs = programs(env, mesh, eval_episodes, eval_mode, solved_return)
         self.arrays = place(env.arrays, mesh, REPLICATED)

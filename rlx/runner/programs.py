@@ -13,6 +13,7 @@ from rlx.runner import loop
 from rlx.runner.collect import collect
 from rlx.runner.evaluate import Evaluation, evaluate
 from rlx.runner.memory_plan import num_bytes
+from rlx.runner.window import Totals
 from rlx.settings import environment_steps
 from rlx.types import Agent, Clock, Key, Mode, PyTree
 
@@ -39,7 +40,7 @@ class Programs(NamedTuple):
 
     Attributes:
         init: ``(agents, keys, clock, arrays) -> state``.
-        chunk: ``(agents, state, iterations, new_window, arrays) -> (state, healthy, window)``, see `rlx.runner.loop`.
+        chunk: ``(agents, state, iterations, new_window, arrays) -> (state, healthy, totals)``, see `rlx.runner.loop`.
         evaluate: ``(agents, acting_state, keys, arrays) -> Evaluation``.
         rollout: ``(agents, state, arrays) -> rollouts``, to ask for its shapes.
     """
@@ -67,13 +68,13 @@ def programs(env: Env, mesh: Mesh, eval_episodes: int, eval_mode: Mode, solved_r
 
     def chunk(
         agents: Agent, state: loop.RunState, iterations: jax.Array, new_window: jax.Array, arrays: Arrays
-    ) -> tuple[loop.RunState, jax.Array, dict[str, jax.Array]]:
+    ) -> tuple[loop.RunState, jax.Array, Totals]:
         agents, task = inside(agents, env, arrays)
         if len(state.key) == 1 and has_large_state(env):
             state = with_axis(loop.chunk_alone(without_axis(agents), task, member_of(state), iterations, new_window))
         else:
             state = loop.chunk(agents, task, state, iterations, new_window)
-        return state, loop.healthy(state), loop.window(state)
+        return state, loop.healthy(state), loop.totals(state)
 
     def evaluation(agents: Agent, acting: PyTree, keys: Key, arrays: Arrays) -> Evaluation:
         agents, task = inside(agents, env, arrays)

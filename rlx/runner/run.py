@@ -21,6 +21,7 @@ from rlx.runner.interrupt import interruptible
 from rlx.runner.loop import RunState
 from rlx.runner.plan import Plan
 from rlx.runner.population import Population
+from rlx.runner.window import Totals, summary
 from rlx.types import Clock, PyTree
 
 # Long enough to hide dispatch, short enough for a live display and a prompt Ctrl-C.
@@ -48,7 +49,7 @@ class Progressed(NamedTuple):
 
     Attributes:
         step: environment steps of each member so far.
-        window: of the logging window, ``[M]`` or ``[M, k]`` by name, from `rlx.runner.loop.window`.
+        window: of the logging window, ``[M]`` or ``[M, k]`` by name, from `rlx.runner.window.summary`.
     """
 
     step: int
@@ -186,12 +187,12 @@ class Run:
         wanted = length * CHUNK_SECONDS / max(seconds, 1e-6)
         self._chunk_length = max(1, min(round(wanted), 4 * self._chunk_length))
 
-    def _look(self, iteration: int, healthy: list[Any], window: list[dict[str, Any]], states: list[RunState]) -> Any:
+    def _look(self, iteration: int, healthy: list[Any], totals: list[Totals], states: list[RunState]) -> Any:
         """Wait for a chunk, say how far it got, and refuse to go on if its numbers are not finite."""
         self._require_finite(self.population.gather(healthy), "a loss or an episode return", states)
-        values = self.population.gather(window)
-        yield Progressed(self._step(iteration), values)
-        return values
+        window = summary(self.population.gather(totals))
+        yield Progressed(self._step(iteration), window)
+        return window
 
     def _evaluate(self, states: list[RunState], iteration: int, window: dict[str, Any]) -> Iterator[Event]:
         yield Phase("evaluating")
@@ -216,7 +217,7 @@ class Run:
     def _require_finite(self, healthy: Any, what: str, states: list[RunState]) -> None:
         if healthy.all():
             return
-        step = int(states[0].clock.env_steps)
+        step = self._step(int(states[0].clock.iterations))
         failed = Checkpoints(self.folder / "failed", keep=1)
         failed.save(step, self.population.gather_states(states))
         for saves in (failed, self.checkpoints, self.policies):

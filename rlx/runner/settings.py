@@ -10,7 +10,7 @@ from rlx.types import Mode
 class RunSettings:
     """Budget, seeds, evaluation, checkpoints and logs of one run."""
 
-    total_steps: int = hyper(500_000, "environment steps of each member", within="[1, 2147483647]")
+    total_steps: int = hyper(500_000, "environment steps of each member", within="[1, 1000000000000000]")
     seed: int = hyper(0, "seed of the first member", within="[0, 4294967295]")
     num_seeds: int = hyper(1, "members, with consecutive seeds, run as one program", within="[1, 65536]")
     seeds: tuple[int, ...] = hyper((), "seeds, one a member, in place of seed and num_seeds", within="[0, 4294967295]")

@@ -338,7 +338,7 @@ def test_episodes_cut_by_the_end_of_a_batch_are_not_recorded():
         assert episodes.milestones.ended == 4 * 6
         assert episodes.milestones.recent.tolist() == [5.0] * 10
         # The rest of the first batch goes on into the second only where episodes do.
-        assert episodes.running.tolist() == [1.0 if restarts else 2.0] * 4
+        assert episodes.running.value.tolist() == [1.0 if restarts else 2.0] * 4
 
 
 def test_the_penalty_is_learned_from_and_not_logged():
@@ -375,12 +375,13 @@ def test_the_released_codes_preset():
     assert (agent.entropy_coefficient, agent.value_coefficient) == (0.01, 1.0)
     assert (agent.restarts, agent.step_statistics, agent.truncation_is_terminal) == (True, True, True)
     for update, share in ((0, 0.995904), (243, 0.000576), (244, 0.0)):
-        steps = jnp.int32(2048 * (update + 1))  # those of this event are counted
-        clock = dataclasses.replace(Clock.start(102_400, 2048), env_steps=steps)
+        clock = dataclasses.replace(
+            Clock.start(102_400, 2048), iterations=jnp.int32(update + 1)
+        )  # this event is counted
         np.testing.assert_allclose(agent.annealing(clock), share, atol=1e-6)
     standard = rlx.make_agent("masked_ppo", env)
     for update, share in ((0, 1.0), (5, 0.5), (20, 0.0)):
-        clock = dataclasses.replace(Clock.start(1_000, 100), env_steps=jnp.int32(100 * (update + 1)))
+        clock = dataclasses.replace(Clock.start(1_000, 100), iterations=jnp.int32(update + 1))
         np.testing.assert_allclose(standard.annealing(clock), share, atol=1e-6)
 
 
@@ -412,8 +413,8 @@ def test_without_masks_it_is_ppo():
         results.append(step(dataclasses.replace(step(state), clock=CLOCK.advance())))
     theirs, ours = results
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), theirs.agent.params, ours.agent.params)
-    for name, value in theirs.metrics.means.items():
-        np.testing.assert_allclose(ours.metrics.means[name], value, rtol=1e-3, atol=1e-4, err_msg=name)
+    for name, total in theirs.updates.means.items():
+        np.testing.assert_allclose(ours.updates.means[name].value, total.value, rtol=1e-3, atol=1e-4, err_msg=name)
 
 
 def test_the_last_minibatchs_divergence():

@@ -310,7 +310,7 @@ def test_nothing_is_computed_before_the_first_extra_sample():
     state = iterated(agent, iterations=2)
     initial = agent.init(jax.random.split(KEY, 3)[0])
     jax.tree.map(np.testing.assert_array_equal, state.agent.source[0].params, initial.source[0].params)
-    assert state.metrics.last["extra_samples"] == 0
+    assert state.updates.last["extra_samples"] == 0
     changed = iterated(agent, iterations=3)
     assert not np.array_equal(
         changed.agent.source[0].params["reward"]["params"]["head"]["kernel"],

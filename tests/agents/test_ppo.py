@@ -207,7 +207,7 @@ def test_a_whole_update_in_double_precision():
     state = agent.init(KEY)
     statistics = running_statistics.update(state.statistics, jnp.asarray(earlier))
     state = dataclasses.replace(state, params=spread(state.params), statistics=statistics)
-    clock = dataclasses.replace(Clock.start(160, 8), env_steps=jnp.int32(88), iterations=jnp.int32(11))
+    clock = dataclasses.replace(Clock.start(160, 8), iterations=jnp.int32(11))
     after, metrics = jax.jit(agent.update)(state, jax.tree.map(jnp.asarray, steps), KEY, clock)
 
     params, moments = doubles(state.params), doubles((earlier.mean(0), earlier.std(0)))
@@ -229,8 +229,8 @@ def test_a_whole_update_in_double_precision():
     assert metrics.updates == 4
     # Then the rollout's observations are taken in: 30 earlier ones and 8 of now.
     every = np.concatenate([earlier, steps.obs.reshape(-1, 2)]).astype(np.float64)
-    assert after.statistics.count == 38
-    np.testing.assert_allclose(after.statistics.mean, every.mean(0), rtol=1e-5)
+    assert after.statistics.count.value == 38
+    np.testing.assert_allclose(after.statistics.mean.value, every.mean(0), rtol=1e-5)
     np.testing.assert_allclose(running_statistics.variance(after.statistics), every.var(0), rtol=1e-4)
 
 

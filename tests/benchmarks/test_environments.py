@@ -21,23 +21,18 @@ def test_drawn_actions_are_valid_and_vary():
 
 
 def test_a_speed_comes_out():
-    assert environments.steps_per_second("4x4", num_envs=4, devices=2, repetitions=1, quick=True) > 0
+    assert environments.playing("4x4", num_envs=4, members=2, quick=True)() > 0
 
 
-def test_a_row_compares_the_fastest_with_the_others(monkeypatch):
-    speeds = {1: 158_000.0, 2: 288_000.0}
-    monkeypatch.setattr(environments, "steps_per_second", lambda name, envs, devices, *_: speeds[devices])
-    monkeypatch.setattr(jax, "device_count", lambda: 2)
+def test_a_row_compares_one_member_with_the_others(monkeypatch):
+    monkeypatch.setattr(environments, "playing", lambda name, envs, members, quick: lambda: 158_000.0 * members)
     row = environments.row("4x4", 64, Settings())
     assert row == {
         "map": "4x4",
         "envs": 64,
-        "steps/s, 1 device": 158_000.0,
-        "steps/s, 2 devices": 288_000.0,
-        "x gym": pytest.approx(288 / 7.9),
-        "x plain JAX": pytest.approx(288 / 885),
+        "steps/s, 1 member": 158_000.0,
+        "steps/s, 4 members": 632_000.0,
+        "1 member, x gym": pytest.approx(158 / 7.9),
+        "1 member, x plain JAX": pytest.approx(158 / 885),
     }
-    assert list(environments.row("4x4", 1, Settings())) == [
-        "map", "envs", "steps/s, 1 device", "x gym", "x plain JAX"
-    ]  # fmt: skip
-    assert "x plain JAX" not in environments.row("4x4", 1024, Settings())
+    assert "1 member, x plain JAX" not in environments.row("4x4", 1024, Settings())

@@ -56,5 +56,5 @@ def test_a_learning_event_of_mbma_is_compared_with_one_of_ppo():
 def test_members_are_measured_both_ways():
     row = members.row("dqn", 16, Settings(repetitions=1, quick=True))  # two on each of the eight devices of the tests
     assert (row["case"], row["members"]) == ("dqn", 16)
-    assert row["turns are x times as fast"] == pytest.approx(row["turns, steps/s"] / row["side by side, steps/s"])
-    assert "side by side, steps/s" not in members.row("dqn", 1, Settings(repetitions=1, quick=True))
+    assert list(row)[2:] == ["1 at a time, steps/s", "2 at a time, steps/s"]
+    assert list(members.row("dqn", 1, Settings(repetitions=1, quick=True)))[2:] == ["1 at a time, steps/s"]

@@ -69,9 +69,10 @@ REFUSED = {
     "discount above one": ("agent.discount=1.5", "agent.discount=1.5 is out of range", "[0, 1]"),
     "no environments": ("agent.num_envs=0", "agent.num_envs=0 is out of range", "[1, 2147483647]"),
     "too large for 32 bits": ("agent=dqn agent.replay_size=1e13", "is out of range", "[1, 2147483647]"),
-    "no steps": ("total_steps=0", "total_steps=0 is out of range", "[1, 2147483647]"),
-    "steps beyond the counter": ("total_steps=3e9", "is out of range", "[1, 2147483647]"),
-    "steps that round up beyond it": ("total_steps=2147483647", "can be counted up to 2147483647", "lower these or"),
+    "no steps": ("total_steps=0", "total_steps=0 is out of range", "[1, 1000000000000000]"),
+    "steps beyond the counter": (
+        "agent.num_envs=1 total_steps=2147483648", "counted up to 2147483647", "raise agent.num_envs"
+    ),
     "seed negative": ("seed=-1", "seed=-1 is out of range", "[0, 4294967295]"),
     "seeds beyond the last": ("seed=4294967295 num_seeds=2", "exceed 4294967295", "lower it"),
     "sticky actions beyond one": ("env.sticky_actions=1.5", "env.sticky_actions=1.5 is out of range", "[0, 1]"),

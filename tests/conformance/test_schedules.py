@@ -47,7 +47,7 @@ def same(left, right):
 
 
 def at(clock, env_steps):
-    return dataclasses.replace(clock, env_steps=jnp.int32(env_steps))
+    return dataclasses.replace(clock, iterations=jnp.int32(env_steps // clock.steps_per_iteration))
 
 
 @pytest.mark.parametrize("name", agents_with("epsilon_initial", "epsilon_final", "exploration_fraction"))
@@ -126,6 +126,6 @@ def test_statistics_are_of_each_feature_over_times_and_environments(name):
     state, rollout, clock = first_rollout(agent, env)
     after, _ = jax.jit(agent.update)(state, rollout, jax.random.key(3), clock.advance())
     obs = np.asarray(rollout.obs, np.float64).reshape(-1, *env.spec.obs_shape)
-    assert after.statistics.count == len(obs)
-    np.testing.assert_allclose(after.statistics.mean, obs.mean(0), rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(after.statistics.m2, obs.var(0), rtol=1e-3, atol=1e-6)
+    assert after.statistics.count.value == len(obs)
+    np.testing.assert_allclose(after.statistics.mean.value, obs.mean(0), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(after.statistics.m2.value, obs.var(0), rtol=1e-3, atol=1e-6)

@@ -46,6 +46,11 @@ def filled(steps, capacity):
     return Ring(jax.tree.map(write, steps))
 
 
+def windows(store, count, offset, env, n, discount):
+    """The windows that start so many rows after the oldest one."""
+    return n_step.windows_from(store, ring.physical_row(store, count, offset), env, n, discount)
+
+
 def by_hand(steps, time, env, n):
     """Return (discounted reward, last time used, rows used) by walking the history."""
     total, used = 0.0, 0
@@ -67,7 +72,7 @@ def test_every_window_matches_a_plain_loop(n, count):
     oldest = max(count - capacity, 0)
     assert starts == count - oldest - n + 1
     offset, env = (index.ravel() for index in np.indices((starts, NUM_ENVS)))
-    read = jax.jit(n_step.n_step_windows, static_argnums=4)
+    read = jax.jit(windows, static_argnums=4)
     batch = read(store, count, jnp.asarray(offset), jnp.asarray(env), n, DISCOUNT)
     for i, (time, e) in enumerate(zip(oldest + offset, env, strict=True)):
         total, last, used = by_hand(steps, time, e, n)
@@ -93,23 +98,23 @@ def test_targets_by_hand_at_both_kinds_of_end():
     )
     store = filled(steps, 4)
     offset, env = jnp.array([0, 0, 1]), jnp.array([0, 1, 1])
-    batch = n_step.n_step_windows(store, 4, offset, env, 3, 0.5)
+    batch = windows(store, 4, offset, env, 3, 0.5)
     assert batch.action_mask is None
     assert batch.next_action_mask is None
     target = batch.reward + batch.discount * (1 - batch.terminated) * 100.0
     # 1 + 2/2, ended; 1 + 2/2 and 100/4 after the cut; 2 and 100/2 after the cut.
     np.testing.assert_allclose(target, [2.0, 27.0, 52.0])
     np.testing.assert_array_equal(batch.next_obs[:, 0], [15.0, 16.0, 16.0])
-    batch = n_step.n_step_windows(store, 4, jnp.array([1]), jnp.array([0]), 1, 0.5)
+    batch = windows(store, 4, jnp.array([1]), jnp.array([0]), 1, 0.5)
     assert (float(batch.reward[0]), float(batch.discount[0]), bool(batch.terminated[0])) == (2.0, 0.5, True)
-    full = n_step.n_step_windows(store, 4, jnp.array([2]), jnp.array([0]), 2, 0.5)
+    full = windows(store, 4, jnp.array([2]), jnp.array([0]), 2, 0.5)
     np.testing.assert_allclose(full.reward + full.discount * 100.0, [4 + 8 / 2 + 100 / 4])
 
 
 def test_rewards_after_an_end_never_enter():
     steps = history(8)
     poisoned = steps.replace(reward=np.where(np.arange(8)[:, None] > 3, np.nan, steps.reward).astype(np.float32))
-    batch = n_step.n_step_windows(filled(poisoned, 8), 8, jnp.array([1]), jnp.array([0]), 5, DISCOUNT)
+    batch = windows(filled(poisoned, 8), 8, jnp.array([1]), jnp.array([0]), 5, DISCOUNT)
     expected = steps.reward[1, 0] + 0.9 * steps.reward[2, 0] + 0.81 * steps.reward[3, 0]
     np.testing.assert_allclose(batch.reward, [expected], rtol=1e-5)
 
@@ -119,7 +124,7 @@ def test_discount_can_be_traced_and_batched_over_a_population():
     offset, env = jnp.array([0, 3, 5]), jnp.array([1, 0, 1])
 
     def read(discount):
-        return n_step.n_step_windows(store, 8, offset, env, 3, discount)
+        return windows(store, 8, offset, env, 3, discount)
 
     together = jax.jit(jax.vmap(read))(jnp.array([0.0, 0.5, 1.0]))
     for member, discount in enumerate([0.0, 0.5, 1.0]):
@@ -132,7 +137,7 @@ def test_discount_can_be_traced_and_batched_over_a_population():
 def test_one_step_is_a_plain_gather():
     store = filled(history(4), 4)
     index = jnp.zeros(2, jnp.int32)
-    read = jax.make_jaxpr(n_step.n_step_windows, static_argnums=4)
+    read = jax.make_jaxpr(windows, static_argnums=4)
     plain = str(read(store, 4, index, index, 1, DISCOUNT))
     window = str(read(store, 4, index, index, 3, DISCOUNT))
     assert ("argmax" in window, "argmax" in plain) == (True, False)
@@ -149,4 +154,4 @@ def test_valid_starts_is_never_negative():
 def test_refuses_a_window_that_does_not_fit(n):
     store = filled(history(8), 8)
     with pytest.raises(ConfigurationError, match="choose between 1 and the rows"):
-        n_step.n_step_windows(store, 8, jnp.zeros(1, jnp.int32), jnp.zeros(1, jnp.int32), n, DISCOUNT)
+        windows(store, 8, jnp.zeros(1, jnp.int32), jnp.zeros(1, jnp.int32), n, DISCOUNT)

@@ -10,7 +10,7 @@ import pytest
 
 from rlx.errors import ConfigurationError
 from rlx.reproduce import chunks
-from rlx.reproduce.jobs import Chunked, folder_of, outputs
+from rlx.reproduce.jobs import Chunked, job_folder, outputs
 
 CHUNKS = 4
 
@@ -166,8 +166,8 @@ def test_no_chunk_is_refused():
 
 
 def test_other_settings_have_another_folder(tmp_path):
-    folders = {folder_of(job(width=width, seeds=seeds), tmp_path) for width in (1, 2) for seeds in (4, 8)}
+    folders = {job_folder(job(width=width, seeds=seeds), tmp_path) for width in (1, 2) for seeds in (4, 8)}
     assert len(folders) == 4
     assert all(folder.parent == tmp_path and folder.name.startswith("walk-") for folder in folders)
-    assert folder_of(job(width=np.int64(1), seeds=4), tmp_path) == folder_of(job(seeds=4, width=1), tmp_path)
-    assert folder_of(job(rate=0.1), tmp_path) != folder_of(job(rate=0.1 + 1e-16), tmp_path)
+    assert job_folder(job(width=np.int64(1), seeds=4), tmp_path) == job_folder(job(seeds=4, width=1), tmp_path)
+    assert job_folder(job(rate=0.1), tmp_path) != job_folder(job(rate=0.1 + 1e-16), tmp_path)

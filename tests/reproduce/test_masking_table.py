@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from papers.masking import confounders, table2
 from papers.masking._regimes import curve, mean_return, run_of, scores, share_of_horizon
+from papers.masking._speed import REGIMES
 
 from rlx.reproduce import chunks
 from rlx.reproduce.table import Cells, Scale
@@ -46,7 +47,9 @@ def folders(tmp_path):
     for name, folder in found.items():
         if name == "speed":
             folder.mkdir()
-            chunks.write_outputs(folder, 0, {m: np.full(3, 300_000.0) for m in table2.MAPS})
+            chunks.write_outputs(
+                folder, 0, {f"{m} {regime}": np.full(3, 300_000.0) for m in table2.MAPS for regime in REGIMES.values()}
+            )
             chunks.write_state(folder, np.zeros(()), chunks.Position(1, 1, 0.0))
         elif "masking" in name:
             write_run(folder, [5, 30, 40, 40], removed=10.0, divergence=0.01, solved=50_000.0)
@@ -85,6 +88,8 @@ def test_cells_and_claims(folders):
     assert cells.one(map="10x10", regime="masking removed", metric="invalid owner").scores.tolist() == [350, 350]
     assert cells.one(map="10x10", regime="naive", metric="early KL").published == 0.072
     assert cells.one(map="10x10", regime="naive", metric="return").published is None
+    first_reward = cells.one(map="10x10", regime="penalty -0.01", metric="first reward")
+    assert first_reward.published is None  # whoever never got one counts as 100 % of a budget that nobody spent
     claims = [claim for claim in table2.TABLE.claims if "small" in claim.scales]
     assert [claim.check(cells).holds for claim in claims] == [True] * 5
     assert claims[2].check(cells).measured == "naive 0.0300, masking 0.0100, ratio 3.0"

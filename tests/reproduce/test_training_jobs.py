@@ -10,7 +10,7 @@ from rlx import cli
 from rlx.errors import ConfigurationError
 from rlx.loggers.jsonl import read_rows
 from rlx.reproduce import catalogue
-from rlx.reproduce.jobs import Training, folder_of, returns
+from rlx.reproduce.jobs import Training, job_folder, returns
 from rlx.reproduce.perform import perform
 from rlx.runner.run import RunFailed
 
@@ -56,7 +56,7 @@ def test_an_interrupted_training_goes_on_to_the_same_numbers(listening, papers, 
 def test_one_killed_before_it_had_begun_begins_anew(papers, tmp_path):
     table = catalogue.find(papers, "toy/cart").load()
     (job,) = table.jobs(table.scales["small"])
-    folder = folder_of(job, tmp_path)
+    folder = job_folder(job, tmp_path)
     folder.mkdir()
     (folder / "metadata.json").write_text("{")
     assert job.run(folder, lambda share: None)
@@ -67,7 +67,7 @@ def test_the_folder_follows_from_every_field_but_where_it_logs(papers):
     training = load(papers, "toy/cart").training
 
     def folder(**changes):
-        return folder_of(training(**changes), papers).name
+        return job_folder(training(**changes), papers).name
 
     assert folder(run={"seed": 0}) == folder(agent={"discount": 0.99}) == folder(run={"wandb_project": "other"})
     changed = {

@@ -49,7 +49,7 @@ def statistics_after(restart_before):
         following = timestep(REWARDS[step], TERMINATED[step], TRUNCATED[step], episode_step)
         statistics, totals = after(statistics, previous, following)
         previous = following
-        np.testing.assert_array_equal(jnp.where(ended, 0, totals), statistics.running)
+        np.testing.assert_array_equal(jnp.where(ended, 0, totals), statistics.running.value)
     return statistics
 
 
@@ -59,10 +59,10 @@ def test_episode_statistics_are_those_of_a_loop():
         for env in range(N):
             counted = [end for end in episodes_by_hand(env) if end[0] >= (restart_before or 0)]
             assert statistics.ended[env] == len(counted)
-            assert statistics.return_sum[env] == sum(end[1] for end in counted)
-            assert statistics.length_sum[env] == sum(end[2] for end in counted)
-    assert statistics_after(None).return_sum.tolist() == [4.0 + 3.0 + 24.0, 4.0 + 8.0]
-    assert statistics_after(None).running.tolist() == [0.0, 36.0]
+            assert statistics.returns.value[env] == sum(end[1] for end in counted)
+            assert statistics.lengths[env] == sum(end[2] for end in counted)
+    assert statistics_after(None).returns.value.tolist() == [4.0 + 3.0 + 24.0, 4.0 + 8.0]
+    assert statistics_after(None).running.value.tolist() == [0.0, 36.0]
 
 
 STATE = StubState(params=jnp.zeros(3), memory=jnp.zeros(2))
@@ -89,7 +89,7 @@ def test_a_rollout_holds_the_step_before_the_reset():
     np.testing.assert_array_equal(following[going_on], next_obs[going_on])
     assert set(following[~going_on]) <= {1.0, 2.0, 3.0}
     assert scene.episodes.ended.sum() == rollout.terminated.sum()
-    assert scene.episodes.return_sum.sum() + scene.episodes.running.sum() == 9 * 4
+    assert scene.episodes.returns.value.sum() + scene.episodes.running.value.sum() == 9 * 4
 
 
 def test_truncation_is_told_from_termination():
@@ -131,8 +131,8 @@ def test_a_rollout_that_begins_with_new_episodes_and_an_agent_that_remembers(of_
         seen = before + np.array([[2 * step, step + 1] for step in range(7)])
         np.testing.assert_array_equal(rollout.extras["memory"], seen)
         # The two steps after the first episode count for none.
-        assert scene.episodes.return_sum.tolist() == [5.0 * rollouts] * 2
-        assert scene.episodes.length_sum.tolist() == [5.0 * rollouts] * 2
+        assert scene.episodes.returns.value.tolist() == [5.0 * rollouts] * 2
+        assert scene.episodes.lengths.tolist() == [5.0 * rollouts] * 2
         assert scene.episodes.ended.tolist() == [rollouts] * 2
     assert STATE.memory.tolist() == [0.0, 0.0]
 

@@ -7,7 +7,7 @@ from stub import Stub
 import rlx
 from rlx.errors import ConfigurationError
 from rlx.runner import population
-from rlx.types import Clock, Discrete, EnvSpec
+from rlx.types import Clock, Discrete, EnvSpec, Needs
 
 SPEC = EnvSpec("task", (1,), "float32", Discrete(2), None)
 eight = pytest.mark.skipif(len(jax.devices()) < 8, reason="needs eight devices")
@@ -29,10 +29,11 @@ def test_members_must_agree_in_what_fixes_shapes():
     ("members", "devices", "side_by_side", "groups", "size"),
     [
         (1, 8, None, 1, 1),  # one device is enough
-        (3, 2, None, 2, 2),  # and one slot is filled up
+        (3, 2, 1, 2, 2),  # and one slot is filled up
         (3, 2, 8, 1, 4),
         (8, 8, None, 1, 8),
-        (12, 8, None, 2, 8),
+        (12, 8, 1, 2, 8),
+        (12, 8, None, 1, 16),
         (10, 2, 4, 2, 6),  # of 5 a device, 3 and 3, not 4 and 4
         (7, 1, 7, 1, 7),
     ],
@@ -44,6 +45,14 @@ def test_members_lie_on_all_devices_whatever_their_number(members, devices, side
     assert layout.slots.ravel()[:members].tolist() == list(range(members))
     assert set(layout.slots.ravel()[members:]) <= {members - 1}
     assert layout.mesh.size == min(members, devices)
+
+
+@pytest.mark.parametrize(
+    ("platform", "num_envs", "rollout_length", "side_by_side"),
+    [("cpu", 64, 64, 1), ("cpu", 1, 1, 4), ("cpu", 4, 8, 1), ("gpu", 64, 64, None), ("tpu", 1, 1, None)],
+)
+def test_members_take_turns_on_cpu_unless_their_rollouts_are_small(platform, num_envs, rollout_length, side_by_side):
+    assert population.side_by_side_for(Needs(num_envs, rollout_length), platform) == side_by_side
 
 
 def test_every_agent_meets_every_seed():

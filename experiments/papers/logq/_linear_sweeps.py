@@ -115,7 +115,7 @@ class State:
 
 
 @struct.dataclass
-class Progress:
+class Checks:
     """How the runs of one `advance` went.
 
     Attributes:
@@ -143,7 +143,7 @@ def succeeds(settings: Settings, table: jax.Array, optimal_action: jax.Array) ->
 
 def advance(
     key: Key, task: Task, optimal_action: jax.Array, settings: Settings, state: State, num_blocks: int
-) -> tuple[State, Progress]:
+) -> tuple[State, Checks]:
     """Learn for ``num_blocks`` blocks of 100 sweeps, with one seed and many settings.
 
     Outcomes depend on the key and the number of the sweep alone: calling this twice gives what one longer call gives.
@@ -169,14 +169,14 @@ def advance(
     bounds = jnp.stack([starts, starts + 1, starts + 1, starts + SWEEPS_PER_BLOCK], axis=1).reshape(-1, 2)
     tables, checks = jax.lax.scan(part, jnp.moveaxis(state.table, 0, -1), bounds)
     table = jnp.moveaxis(tables, -1, 0)
-    progress = Progress(success=checks[::2].T, finite=jnp.isfinite(table).all((1, 2, 3)))
+    progress = Checks(success=checks[::2].T, finite=jnp.isfinite(table).all((1, 2, 3)))
     return State(table=table, sweeps=state.sweeps + SWEEPS_PER_BLOCK * num_blocks), progress
 
 
 @functools.partial(jax.jit, static_argnames="num_blocks")
 def advance_seeds(
     keys: Key, task: Task, optimal_action: jax.Array, settings: Settings, states: State, num_blocks: int
-) -> tuple[State, Progress]:
+) -> tuple[State, Checks]:
     """`advance` for ``keys`` and ``states`` with leading seed axes, spread over all devices that share them evenly.
 
     A device runs one seed after the other: outcomes then are scalars of the program, and what they select is sliced,

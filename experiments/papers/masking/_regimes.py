@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rlx.report.runs import Run, learning_curves, read_run
+from rlx.report.runs import RunRecords, learning_curves, read_run
 from rlx.reproduce.jobs import Training
 from rlx.reproduce.table import Scale
 
@@ -59,18 +59,18 @@ def training_of(
     )
 
 
-def run_of(folders: Mapping[str, Path], map_name: str, regime: str) -> Run:
+def run_of(folders: Mapping[str, Path], map_name: str, regime: str) -> RunRecords:
     """What the training of a regime on a map left behind."""
     return read_run(folders[f"{map_name}-{regime.replace(' ', '_')}"])
 
 
-def curve(run: Run, key: str) -> tuple[np.ndarray, np.ndarray]:
+def curve(run: RunRecords, key: str) -> tuple[np.ndarray, np.ndarray]:
     """Steps ``[rows]`` and one metric in the mean over the updates of a row, ``[seeds, rows]``."""
     steps, values = learning_curves(run, key)
     return steps[steps > 0], values[:, steps > 0]
 
 
-def scores(run: Run) -> dict[str, np.ndarray]:
+def scores(run: RunRecords) -> dict[str, np.ndarray]:
     """The paper's numbers of a training, each ``[seeds]``, and some over a part of it."""
     last = lambda key: curve(run, key)[1][:, -1]  # noqa: E731
     divergence = np.abs(curve(run, "update/last_approx_kl")[1])
@@ -86,7 +86,7 @@ def scores(run: Run) -> dict[str, np.ndarray]:
     }
 
 
-def last_largest(run: Run, sort: str) -> np.ndarray:
+def last_largest(run: RunRecords, sort: str) -> np.ndarray:
     """Most of the avoidable invalid commands of a sort, a step, in any update."""
     return curve(run, f"update/avoidable_{sort}")[1].max(axis=1)
 
@@ -96,13 +96,13 @@ def share_of_horizon(steps: np.ndarray) -> np.ndarray:
     return np.where(steps > 0, 100.0 * steps / HORIZON, 100.0)
 
 
-def mean_return(run: Run, first: int) -> np.ndarray:
+def mean_return(run: RunRecords, first: int) -> np.ndarray:
     """Mean training return after ``first`` steps, or of the last update of a shorter training."""
     steps, values = curve(run, "training/return_mean")
     return values[:, steps > min(first, steps[-2] if len(steps) > 1 else 0)].mean(axis=1)
 
 
-def scores_without_mask(run: Run) -> dict[str, np.ndarray]:
+def scores_without_mask(run: RunRecords) -> dict[str, np.ndarray]:
     """The paper's numbers with the mask removed: 10 episodes for each of the last 10 updates, each ``[seeds]``."""
     recent = lambda key: curve(run, f"evaluation/{key}")[1][:, -RECENT // UPDATES_PER_ROW :].mean(axis=1)  # noqa: E731
     counters = {f"invalid {sort}": STEPS_PER_EPISODE * recent(f"invalid_{sort}") for sort in SORTS}

@@ -21,7 +21,7 @@ from papers.masking._regimes import (
 )
 
 from rlx.report.figures import COLOURS, draw_band, new_figure, tidy
-from rlx.report.runs import Run
+from rlx.report.runs import RunRecords
 from rlx.reproduce.jobs import Job, outputs
 from rlx.reproduce.table import Cell, Cells, Claim, Outcome, Scale, Table
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ALONE = "environment alone"
+ALONE = speed.REGIMES[1]
 # What a shorter training can be compared in.
-ANY_BUDGET = ("early KL", "first reward", "steps/s")
+ANY_BUDGET = ("early KL", "steps/s")
 CURVES = {
     "return": ("training/return_mean", 1, "return of an episode"),
     "invalid_null": ("update/invalid_null", STEPS_PER_EPISODE, "commands to empty cells, an episode"),
@@ -69,7 +69,9 @@ def cells(scale: Scale, folders: Mapping[str, Path]) -> Sequence[Cell]:
         else:
             del found["avoidable"]
         rows += [(map_name, regime, metric, values) for metric, values in found.items()]
-    rows += [(map_name, ALONE, "steps/s", rates) for map_name, rates in outputs(folders[speed.NAME]).items()]
+    for name, rates in outputs(folders[speed.NAME]).items():
+        map_name, _, regime = name.partition(" ")
+        rows.append((map_name, regime, "steps/s", rates))
     whole = scale.options["steps"] >= HORIZON
     return [
         Cell(
@@ -162,7 +164,7 @@ def figures(cells: Cells, folders: Mapping[str, Path]) -> "Mapping[str, Figure]"
 
 
 def draw_curves(
-    panel: "Axes", name: str, map_name: str, runs: Mapping[str, Run], colours: Mapping[str, str], statistic: str
+    panel: "Axes", name: str, map_name: str, runs: Mapping[str, RunRecords], colours: Mapping[str, str], statistic: str
 ) -> None:
     """One of ``CURVES`` of each regime on a map; with the return also, broken, that with the mask removed."""
     key, factor, label = CURVES[name]
