@@ -54,7 +54,8 @@ def draw(trained: Trained, member: int) -> Path:
     agent, state = jax.tree.map(lambda x: x[member], (trained.agents, trained.state))
     seeds = [member.seed for member in trained.members]
     key = evaluation_keys(seeds, trained.step)[member]
-    states, rewards = record(agent, trained.env, state, key, trained.settings.eval_mode)
+    how = (trained.settings.eval_mode, trained.settings.eval_max_steps)
+    states, rewards = record(agent, trained.env, state, key, *how)
     suffix = "html" if trained.env.name.startswith("brax/") else "gif"
     name = f"seed{seeds[member]}" if len(set(seeds)) == len(seeds) else f"member{member}"
     path = trained.folder / "episodes" / f"{name}-step{trained.step}.{suffix}"

@@ -9,14 +9,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 
+import rlx
 from rlx import registry
 from rlx.compose import Config, compose_values, presets
-from rlx.envs.api import make_env
 from rlx.envs.settings import EnvSettings
-from rlx.errors import ConfigurationError
-from rlx.runner.run import RunFailed
+from rlx.errors import ConfigurationError, RunFailed
 from rlx.runner.settings import RunSettings
 from rlx.settings import Setting, checked_fields, settings_of
+from rlx.task_names import BRAX_BACKENDS
 from rlx.usage import describe, line, listed, shown, task_options
 
 REFUSED, FAILED, INTERRUPTED = 2, 1, 130
@@ -105,7 +105,7 @@ The run: key=default, range, meaning
 The environment
 {line("env=gymnax/CartPole-v1", "", "one of the environments above")}
 {describe(EnvSettings, "env.")}
-{line("env.backend=spring", "brax/* only", f"physics: {', '.join(registry.family('brax').BACKENDS)}")}
+{line("env.backend=spring", "brax/* only", f"physics: {', '.join(BRAX_BACKENDS)}")}
 {_own_options(words)}
 
 The agent
@@ -148,5 +148,5 @@ def _own_options(words: Sequence[str]) -> str:
     names = [word.removeprefix("env=") for word in words if word.startswith("env=")]
     if not names:
         return line("env.OPTION=VALUE", "", "the task's own options; env=NAME --help lists them")
-    options = [f"env.{name}={shown(value)}" for name, value in task_options(make_env(names[0])).items()]
+    options = [f"env.{name}={shown(value)}" for name, value in task_options(rlx.make_env(names[0])).items()]
     return listed(f"  {names[0]} itself has: ", options or ["no further options"], "  ")

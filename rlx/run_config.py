@@ -80,7 +80,9 @@ def agent_config(agents: Sequence[Agent]) -> dict[str, Any]:
 def _agents_of(config: Mapping[str, Any], env: Env) -> list[Agent]:
     """The inverse of `_agent_config`."""
     fields = settings_of(registry.agent_class(config["name"]))
-    varied = [name for name, value in config.items() if isinstance(value, list) and fields[name].type is float]
+    varied = [
+        name for name, value in config.items() if isinstance(value, list) and fields[name].type in (float, float | None)
+    ]
     if not varied:
         return [build.make_agent(spec=env, **config)]
     each = zip(*(config[name] for name in varied), strict=True)

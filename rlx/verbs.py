@@ -14,6 +14,7 @@ from rlx.loggers.console import Console
 from rlx.loggers.jsonl import JsonLines, read_rows, truncate_after
 from rlx.loggers.tensorboard import TensorBoard
 from rlx.loggers.wandb import WandB
+from rlx.paths import expand
 from rlx.run_config import agent_config, differing, listed, make_settings, plain, read_back
 from rlx.runner import folder as run_folder
 from rlx.runner.checkpoint import Checkpoints
@@ -117,7 +118,7 @@ def resume(
     Raises:
         ConfigurationError: if there is no such run, or its checkpoint is missing or damaged.
     """
-    folder = Path(folder).expanduser()
+    folder = expand(folder)
     agents, env, settings = read_back(folder, agent, env)
     steps = _plan(agents[0], settings).steps
     parts = (folder / "checkpoints", folder / "policy")
@@ -134,7 +135,7 @@ def load(folder: str | Path, *, agent: Agent | Sequence[Agent] | None = None, en
     Raises:
         ConfigurationError: if there is no such run, or its policy is missing or damaged.
     """
-    folder = Path(folder).expanduser()
+    folder = expand(folder)
     agents, env, settings = read_back(folder, agent, env)
     members = members_of(agents, settings.all_seeds)
     clock = Clock.start(settings.total_steps, _plan(agents[0], settings).steps_per_iteration)
@@ -154,7 +155,7 @@ def evaluate(trained: Trained, *, num_episodes: int | None = None, mode: Mode | 
         Returns and lengths, ``[M, num_episodes]``.
     """
     fields = settings_of(RunSettings)
-    given = {"eval_episodes": num_episodes, "eval_mode": mode}
+    given = {"eval_episodes": num_episodes, "eval_mode": mode, "eval_max_steps": None}
     chosen = {
         name: vars(trained.settings)[name] if value is None else checked(fields[name], value, "")
         for name, value in given.items()
@@ -191,7 +192,14 @@ def _population(agents: Sequence[Agent], env: Env, settings: RunSettings) -> Pop
     if settings.wandb and importlib.util.find_spec("wandb") is None:
         raise ConfigurationError("wandb=true needs wandb: pip install 'rlx[wandb]', or leave it out")
     members = members_of(agents, settings.all_seeds)
-    population = Population(members, env, settings.eval_episodes, settings.eval_mode, settings.solved_return)
+    population = Population(
+        members,
+        env,
+        settings.eval_episodes,
+        settings.eval_mode,
+        settings.solved_return,
+        eval_max_steps=settings.eval_max_steps,
+    )
     population.plan(Clock.start(settings.total_steps, plan.steps_per_iteration))
     return population
 
@@ -260,7 +268,9 @@ def _rewind(folder: Path, step: int) -> float:
     log = folder / "metrics.jsonl"
     if step < 0 and any(row["step"] > 0 for row in read_rows(log)):
         raise ConfigurationError(f"{folder} has logged results but no checkpoint to go on from; start a new run")
-    truncate_after(log, step)
+    # An evaluation is made again unless its policy is saved, or one after it.
+    evaluated = max(Checkpoints(folder / "policy", keep=1, read_only=True).steps(), default=-1) >= step
+    truncate_after(log, step if evaluated else step - 1)
     return max((row["wall_time"] for row in read_rows(log)), default=0.0)
 
 

@@ -7,9 +7,9 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-from gymnax.environments import spaces
 
 from rlx.envs.contract import short
+from rlx.envs.gymnax_api import spaces
 from rlx.errors import ConfigurationError
 from rlx.types import ActionSpace, Box, Discrete, MultiDiscrete
 

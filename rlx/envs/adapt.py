@@ -5,10 +5,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from gymnax.environments import spaces
-from gymnax.environments.environment import Environment
 
 from rlx.envs import actions, contract, observations, parameters
+from rlx.envs.gymnax_api import Environment, spaces
 from rlx.types import ActionSpace, Key, PyTree
 
 

@@ -24,15 +24,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from gymnax.environments.environment import Environment
 
 from rlx import registry
 from rlx.envs import contract, parameters
 from rlx.envs.adapt import Adapted
 from rlx.envs.family import Built, override, refusals
+from rlx.envs.gymnax_api import Environment
 from rlx.envs.settings import EnvSettings, ResetMode, read_settings
 from rlx.envs.sticky import Sticky
 from rlx.errors import ConfigurationError, suggest
+from rlx.switches import in_32_bits
 from rlx.types import EnvSpec, Key, PyTree, Timestep
 
 
@@ -95,6 +96,7 @@ def make_env(name: str | Environment, *, params: PyTree | None = None, **setting
     return build_env(name, *read_settings(settings), params)
 
 
+@in_32_bits
 def build_env(
     name: str | Environment, settings: EnvSettings, options: Mapping[str, Any], params: PyTree | None = None
 ) -> Env:

@@ -10,8 +10,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from gymnax.environments.environment import Environment
 
+from rlx.envs.gymnax_api import Environment
 from rlx.errors import ConfigurationError
 from rlx.types import ActionSpace, Box, Discrete, MultiDiscrete, PyTree
 

@@ -1,7 +1,7 @@
 """What an environment family hands to `make_env`, and the handling of options that families share.
 
-A family is a module with ``names()`` and ``make(name, params=None, **options) -> Built``. Options are the
-task's constructor arguments and the fields of its parameters, by name.
+A family is a module with ``make(name, params=None, **options) -> Built``; the names of its tasks are in
+`rlx.task_names`. Options are the task's constructor arguments and the fields of its parameters, by name.
 """
 
 import contextlib
@@ -10,14 +10,14 @@ import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-import gymnax
 import jax.numpy as jnp
 import numpy as np
-from gymnax.environments.environment import Environment
 
 from rlx.envs.contract import TaskFailed, short
+from rlx.envs.gymnax_api import Environment, gymnax
 from rlx.envs.settings import ResetMode
 from rlx.errors import ConfigurationError, suggest
+from rlx.task_names import names_of
 from rlx.types import PyTree
 
 
@@ -29,9 +29,9 @@ class Built(NamedTuple):
     reset_mode: ResetMode = "fresh"
 
 
-def unknown_task(family: str, name: str, names: Iterable[str]) -> ConfigurationError:
-    """The error for a task that ``family`` does not have."""
-    names = tuple(names)
+def unknown_task(family: str, name: str, others: Iterable[str] = ()) -> ConfigurationError:
+    """The error for a task that ``family`` does not have; ``others`` are those it has and does not list."""
+    names = tuple(dict.fromkeys([*names_of(family), *others]))
     return ConfigurationError(
         f"unknown environment '{family}/{name}'{suggest(name, names)}; {family} has: {', '.join(names)}"
     )

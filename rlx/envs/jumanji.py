@@ -12,7 +12,6 @@ Jumanji draws its randomness from a key in its state, so that copies of one star
 ``reset_mode="fresh"``.
 """
 
-import importlib.util
 import math
 from collections.abc import Callable
 from typing import Any
@@ -21,37 +20,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from gymnax.environments import spaces
-from gymnax.environments.environment import Environment
 
 from rlx.envs.family import Built, constructor_options, unknown_option, unknown_task
+from rlx.envs.gymnax_api import Environment, spaces
 from rlx.errors import ConfigurationError
+from rlx.task_names import installed, may_have
 from rlx.types import Discrete, Key, MultiDiscrete, PyTree
-
-# Left out: Sokoban, which downloads its levels but can be made by name, and the tasks that `_adapted` refuses.
-_NAMES = (
-    "BinPack-v2",
-    "CVRP-v1",
-    "Cleaner-v0",
-    "FlatPack-v0",
-    "Game2048-v1",
-    "GraphColoring-v1",
-    "JobShop-v0",
-    "Knapsack-v1",
-    "MMST-v0",
-    "Maze-v0",
-    "Minesweeper-v0",
-    "PacMan-v1",
-    "RobotWarehouse-v0",
-    "RubiksCube-partly-scrambled-v0",
-    "RubiksCube-v0",
-    "SlidingTilePuzzle-v0",
-    "Snake-v1",
-    "Sudoku-v0",
-    "Sudoku-very-easy-v0",
-    "TSP-v1",
-    "Tetris-v0",
-)
 
 
 @struct.dataclass
@@ -130,11 +104,6 @@ class MaskedJumanjiTask(JumanjiTask):
         return jnp.ravel(state.observation.action_mask)
 
 
-def names() -> tuple[str, ...]:
-    """Names of the tasks that need nothing but Jumanji; none if it is not installed."""
-    return _NAMES if _installed() else ()
-
-
 def make(name: str, params: PyTree | None = None, **options: Any) -> Built:
     """Build the Jumanji environment registered as ``name``; ``options`` are its constructor's.
 
@@ -145,12 +114,14 @@ def make(name: str, params: PyTree | None = None, **options: Any) -> Built:
             data that cannot be downloaded, rewards several agents apart, or has actions or a mask of another form.
     """
     full_name = f"jumanji/{name}"
-    if not _installed():
+    if not installed("jumanji"):
         raise ConfigurationError(f"{full_name} needs jumanji: pip install 'rlx[jumanji]'")
+    if not may_have("jumanji", name):
+        raise unknown_task("jumanji", name)
     import jumanji
 
     if name not in jumanji.registered_environments():
-        raise unknown_task("jumanji", name, sorted(jumanji.registered_environments()))
+        raise unknown_task("jumanji", name, jumanji.registered_environments())
     try:
         env = jumanji.make(name, **options)
     except TypeError:
@@ -163,10 +134,6 @@ def make(name: str, params: PyTree | None = None, **options: Any) -> Built:
         cause = str(error).partition("\n")[0]
         raise ConfigurationError(f"{full_name} needs data that could not be downloaded ({cause})") from error
     return Built(_adapted(full_name, env), params)
-
-
-def _installed() -> bool:
-    return importlib.util.find_spec("jumanji") is not None
 
 
 def _adapted(name: str, env: Any) -> JumanjiTask:

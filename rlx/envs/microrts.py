@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from gymnax.environments import spaces
-from gymnax.environments.environment import Environment, EnvParams
 
 from rlx.envs import microrts_rules as rules
+from rlx.envs.gymnax_api import Environment, EnvParams, spaces
 from rlx.envs.microrts_rules import State
 from rlx.types import Key, MultiDiscrete
 

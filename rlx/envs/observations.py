@@ -6,10 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from gymnax.environments import spaces
-from gymnax.environments.environment import Environment
 
 from rlx.envs import contract
+from rlx.envs.gymnax_api import Environment, spaces
 from rlx.errors import ConfigurationError
 from rlx.types import Discrete, MultiDiscrete, PyTree
 

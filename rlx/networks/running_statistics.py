@@ -21,7 +21,7 @@ class RunningStatistics:
     """Moments of the samples seen so far.
 
     Attributes:
-        count: scalar, number of samples; 0 before any data.
+        count: scalar, number of samples; before any data 0, or the weight to begin with.
         mean: ``[*shape]``.
         m2: ``[*shape]``, second central moment: the mean squared distance from ``mean``.
     """
@@ -31,9 +31,16 @@ class RunningStatistics:
     m2: Sum
 
 
-def init(shape: tuple[int, ...]) -> RunningStatistics:
-    """Statistics of no samples of the given shape."""
-    return RunningStatistics(count=Sum.zeros(), mean=Sum.zeros(shape), m2=Sum.zeros(shape))
+def init(shape: tuple[int, ...], start_count: float | jax.Array = 0.0) -> RunningStatistics:
+    """Statistics of no samples of the given shape.
+
+    Args:
+        shape: of a sample.
+        start_count: weight, in samples, of a mean of 0 and a variance of 1 to begin with, at least 0.
+    """
+    count, nothing = Sum.zeros().add(start_count), Sum.zeros(shape)
+    m2 = jnp.broadcast_to(jnp.where(count.value > 0, jnp.float32(1.0), 0.0), shape)
+    return RunningStatistics(count=count, mean=nothing, m2=nothing.add(m2))
 
 
 def update(stats: RunningStatistics, batch: jax.Array) -> RunningStatistics:
@@ -57,8 +64,8 @@ def update(stats: RunningStatistics, batch: jax.Array) -> RunningStatistics:
 
 
 def variance(stats: RunningStatistics) -> jax.Array:
-    """Population variance ``[*shape]``; 1 before any data."""
-    return jnp.where(stats.count.value > 0, stats.m2.value, 1.0)
+    """Population variance ``[*shape]``; 1 before the second sample, since one has no spread."""
+    return jnp.where(stats.count.value > 1, stats.m2.value, 1.0)
 
 
 def normalise(stats: RunningStatistics, x: jax.Array, clip: float = 10.0) -> jax.Array:

@@ -16,6 +16,7 @@ import jax
 import yaml
 
 from rlx.errors import ConfigurationError
+from rlx.paths import expand
 
 _PACKAGES = ("rlx", "jax", "jaxlib", "flax", "optax", "chex", "brax", "gymnax", "orbax-checkpoint", "numpy")
 _CONTENTS = ("config.yaml", "metadata.json", "metrics.jsonl", "checkpoints", "policy", "failed")
@@ -30,9 +31,7 @@ def create(run_dir: str | None, config: dict[str, Any]) -> Path:
     """
     text = _as_yaml(config)
     try:
-        path = (
-            _new_path(config["agent"]["name"], config["env"]["name"]) if run_dir is None else Path(run_dir).expanduser()
-        )
+        path = _new_path(config["agent"]["name"], config["env"]["name"]) if run_dir is None else expand(run_dir)
         _refuse_used(path)
         path.mkdir(parents=True, exist_ok=True)
         write_atomically(path / "metadata.json", json.dumps(metadata(), indent=2) + "\n")

@@ -48,12 +48,20 @@ def num_bytes(tree: PyTree) -> int:
 def available_bytes(devices: Sequence[Any]) -> int | None:
     """Memory of the host for CPU devices, else what is free on the devices together; ``None`` if nobody can say."""
     if devices[0].platform == "cpu":
-        names = {"SC_PAGE_SIZE", "SC_PHYS_PAGES"}
-        return math.prod(os.sysconf(name) for name in names) if names <= os.sysconf_names.keys() else None
+        return host_bytes()
     statistics = [device.memory_stats() for device in devices]
     if not all(statistics):
         return None
     return sum(each["bytes_limit"] - each["bytes_in_use"] for each in statistics)
+
+
+def host_bytes() -> int | None:
+    """Memory of this machine; ``None`` where the system does not say, as on Windows."""
+    names = {"SC_PAGE_SIZE", "SC_PHYS_PAGES"}
+    if not names <= getattr(os, "sysconf_names", {}).keys():
+        return None
+    values = [os.sysconf(name) for name in names]
+    return math.prod(values) if min(values) > 0 else None
 
 
 def readable(size: float) -> str:

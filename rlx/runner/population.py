@@ -8,7 +8,7 @@ copies of a member, which are nowhere to be seen outside this file.
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -18,12 +18,16 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from rlx.envs.api import Env
 from rlx.errors import ConfigurationError
+from rlx.runner import nans
 from rlx.runner.acting import acting_part
-from rlx.runner.evaluate import Evaluation
+from rlx.runner.evaluate import Evaluation, can_be_unfinished
 from rlx.runner.loop import RunState, without_clock
 from rlx.runner.memory_plan import memory_plan
 from rlx.runner.programs import MEMBERS, REPLICATED, programs
+from rlx.runner.settings import RunSettings
+from rlx.runner.waiting import compile_ahead, wait
 from rlx.runner.window import Totals
+from rlx.switches import in_32_bits, nans_wanted, uncompiled
 from rlx.types import Agent, Clock, Key, Mode, Needs, PyTree
 
 INIT_STREAM, EVALUATION_STREAM = 0, 1
@@ -64,8 +68,13 @@ class Layout(NamedTuple):
 
 
 def layout_for(num_members: int, devices: Sequence[Any] | None = None, side_by_side: int | None = None) -> Layout:
-    """Spread members over ``devices``, all of them unless given, ``side_by_side`` a device in each group, or all."""
+    """Spread members over ``devices``, all of them unless given, ``side_by_side`` a device in each group, or all.
+
+    Under ``jax_disable_jit`` each is a group of its own, on one device.
+    """
     devices = list(jax.devices() if devices is None else devices)[:num_members]
+    if uncompiled():
+        devices, side_by_side = devices[:1], 1
     a_device = math.ceil(num_members / len(devices))
     num_groups = math.ceil(a_device / (side_by_side or a_device))
     # As few copies as can be: of 5 members a device in groups of at most 4, 3 and 3.
@@ -98,13 +107,19 @@ def stack(agents: Sequence[Agent]) -> Agent:
     first = jax.tree.structure(agents[0])
     for agent in agents:
         if jax.tree.structure(agent) != first:  # type: ignore[operator]
-            static = [f.name for f in dataclasses.fields(agent) if not f.metadata.get("pytree_node", True)]  # type: ignore[arg-type]
-            names = [name for name in static if vars(agent)[name] != vars(agents[0])[name]]
+            fields = dataclasses.fields(agent)  # type: ignore[arg-type]
+            names = [field.name for field in fields if _fixed(agent, field) != _fixed(agents[0], field)]
             raise ConfigurationError(
                 f"members of one population must agree in {', '.join(names)}: these fix shapes or branches; "
                 "run them as separate populations"
             )
     return jax.tree.map(lambda *leaves: jnp.asarray(np.array(leaves, np.float32)), *agents)
+
+
+def _fixed(agent: Agent, field: "dataclasses.Field[Any]") -> Any:
+    """What all members must have in common of a field: a static one's value; of a number, that it is one."""
+    value = vars(agent)[field.name]
+    return jax.tree.structure(value) if field.metadata.get("pytree_node", True) else value
 
 
 def keys_for(seeds: Sequence[int], stream: int) -> Key:
@@ -144,13 +159,17 @@ class Population:
         eval_mode: Mode = "greedy",
         solved_return: float | None = None,
         layout: Layout | None = None,
+        eval_max_steps: int = RunSettings.eval_max_steps,
     ) -> None:
         self.members = list(members)
         side_by_side = side_by_side_for(self.members[0].agent.needs, jax.default_backend())
         self.layout = layout or layout_for(len(members), side_by_side=side_by_side)
         mesh = self.layout.mesh
-        self.programs = programs(env, mesh, eval_episodes, eval_mode, solved_return)
+        bound = eval_max_steps if can_be_unfinished(env, eval_max_steps) else None
+        donates = not nans_wanted()
+        self.programs = programs(env, mesh, eval_episodes, eval_mode, bound, solved_return, donates)
         self.arrays = place(env.arrays, mesh, REPLICATED)
+        self._compiled: dict[str, Any] = {}
         stacked = stack([member.agent for member in self.members])
         self.agents = [place(_at(stacked, slots), mesh) for slots in self.layout.slots]
         self.seeds = [[self.members[slot].seed for slot in slots] for slots in self.layout.slots]
@@ -162,42 +181,47 @@ class Population:
             ConfigurationError: if it cannot fit.
         """
         state = self.shapes(clock)
-        rollout = jax.eval_shape(self.programs.rollout, self.agents[0], state, self.arrays)
+        with jax.disable_jit(False):
+            rollout = jax.eval_shape(self.programs.rollout, self.agents[0], state, self.arrays)
         return memory_plan([state] * self.layout.num_groups, rollout, list(self.layout.mesh.devices.flat))
 
     def shapes(self, clock: Clock) -> RunState:
         """Shapes and dtypes of the state of one group."""
-        keys = jax.eval_shape(lambda: keys_for(self.seeds[0], INIT_STREAM))
-        return jax.eval_shape(self.programs.init, self.agents[0], keys, clock, self.arrays)
+        with jax.disable_jit(False):
+            keys = jax.eval_shape(lambda: keys_for(self.seeds[0], INIT_STREAM))
+            return jax.eval_shape(self.programs.init, self.agents[0], keys, clock, self.arrays)
 
     def start(self, clock: Clock) -> list[RunState]:
         """The state of each group before the first step."""
-        return [
-            self.programs.init(agents, keys_for(seeds, INIT_STREAM), clock, self.arrays)
-            for agents, seeds in zip(self.agents, self.seeds, strict=True)
-        ]
+        arguments = [(keys_for(seeds, INIT_STREAM), clock) for seeds in self.seeds]
+        self._compile("init", *arguments[0])
+        return [self._run("init", group, *given) for group, given in enumerate(arguments)]
 
     def compile(self, states: Sequence[RunState]) -> None:
         """Compile training and evaluation ahead."""
-        arguments = (self.agents[0], states[0], jnp.int32(1), jnp.bool_(True), self.arrays)
-        self._chunk = self.programs.chunk.lower(*arguments).compile()
         acting = acting_part(self.members[0].agent, states[0].agent)
-        playing = (self.agents[0], acting, self._evaluation_keys(0, 0), self.arrays)
-        self._evaluate = self.programs.evaluate.lower(*playing).compile()
+        arguments = {
+            "chunk": (states[0], jnp.int32(1), jnp.bool_(True)),
+            "evaluate": (acting, self._evaluation_keys(0, 0)),
+        }
+        self._compiled = {name: self._compile(name, *given) for name, given in arguments.items()}
 
     def advance(self, states: Sequence[RunState], iterations: int, new_window: bool) -> Advanced:
         """Advance all groups by ``iterations``, one after the other; ``states`` are given up."""
-        compiled: Callable[..., Any] = vars(self).get("_chunk", self.programs.chunk)
-        arguments = (jnp.int32(iterations), jnp.bool_(new_window), self.arrays)
-        after = [compiled(agents, state, *arguments) for agents, state in zip(self.agents, states, strict=True)]
+        arguments = (jnp.int32(iterations), jnp.bool_(new_window))
+        after = [self._run("chunk", group, state, *arguments) for group, state in enumerate(states)]
         return Advanced(*map(list, zip(*after, strict=True)))
 
     def evaluate(self, acting: Sequence[PyTree], step: int) -> Evaluation:
         """Evaluate the acting parts of all groups as at ``step``; results ``[M, n]``, on the host."""
-        compiled: Callable[..., Any] = vars(self).get("_evaluate", self.programs.evaluate)
-        keys = [self._evaluation_keys(group, step) for group in range(len(self.agents))]
-        groups = zip(self.agents, acting, keys, strict=True)
-        return self.gather([compiled(*arguments, self.arrays) for arguments in groups])
+        return self.gather(self.play(acting, step))
+
+    def play(self, acting: Sequence[PyTree], step: int) -> list[Evaluation]:
+        """Begin what `evaluate` does; the results of each group are still being computed."""
+        arguments = [(part, self._evaluation_keys(group, step)) for group, part in enumerate(acting)]
+        if "evaluate" not in self._compiled:
+            self._compile("evaluate", *arguments[0])
+        return [self._run("evaluate", group, *given) for group, given in enumerate(arguments)]
 
     def acting(self, states: Sequence[RunState]) -> list[PyTree]:
         """The acting part of each group."""
@@ -213,6 +237,7 @@ class Population:
             whole = np.array(leaves[0]) if len(leaves) == 1 else np.concatenate([np.asarray(leaf) for leaf in leaves])
             return whole[: self.layout.num_members]
 
+        wait(groups)
         return jax.tree.map(joined, *groups)
 
     def gather_states(self, states: Sequence[RunState]) -> RunState:
@@ -236,6 +261,22 @@ class Population:
         of_members = lambda leaf: jax.ShapeDtypeStruct((self.layout.num_members, *leaf.shape[1:]), leaf.dtype)  # noqa: E731
         members = jax.tree.map(of_members, without_clock(group))
         return dataclasses.replace(members, clock=group.clock)
+
+    @in_32_bits  # so that it is lowered to the same program, which may be on disk
+    def _compile(self, name: str, *arguments: Any) -> Any:
+        """The program ``name`` compiled for such arguments of a group; as it stands where nothing shall be compiled."""
+        program = getattr(self.programs, name)
+        return program if uncompiled() else compile_ahead(program, self.agents[0], *arguments, self.arrays)
+
+    @in_32_bits
+    def _run(self, name: str, group: int, *arguments: Any) -> Any:
+        """Run the program ``name`` for a group."""
+        program = getattr(self.programs, name)
+        compiled = self._compiled.get(name, program)
+        if not nans_wanted():
+            return compiled(self.agents[group], *arguments, self.arrays)
+        checked = nans.checked_chunk if name == "chunk" else nans.checked
+        return checked(compiled, program, self.seeds[group], self.agents[group], *arguments, self.arrays)
 
     def _evaluation_keys(self, group: int, step: int) -> Key:
         return place(evaluation_keys(self.seeds[group], step), self.layout.mesh)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlx.errors import ConfigurationError
+from rlx.errors import ConfigurationError, RunFailed
 from rlx.runner.acting import acting_part
 from rlx.runner.checkpoint import Checkpoints
 from rlx.runner.evaluate import Evaluation
@@ -21,15 +21,12 @@ from rlx.runner.interrupt import interruptible
 from rlx.runner.loop import RunState
 from rlx.runner.plan import Plan
 from rlx.runner.population import Population
+from rlx.runner.waiting import wait
 from rlx.runner.window import Totals, summary
 from rlx.types import Clock, PyTree
 
 # Long enough to hide dispatch, short enough for a live display and a prompt Ctrl-C.
 CHUNK_SECONDS = 0.5
-
-
-class RunFailed(RuntimeError):
-    """A run that cannot go on; what it saved before stays as it was."""
 
 
 class Phase(NamedTuple):
@@ -150,8 +147,10 @@ class Run:
         if not resumed:
             yield from self._evaluate(states, iteration, {})
             yield from self._save(states, iteration)
-        elif iteration in self.plan.evaluations:
-            self._save_policy(states, iteration)  # which a run killed between the two saves lacks
+        elif iteration in self.plan.evaluations and max(self.policies.steps(), default=-1) < self._step(iteration):
+            # Stopped in that evaluation, or killed before its policy was saved. No iterations give the window again.
+            states, _, totals = self.population.advance(states, 0, new_window=False)
+            yield from self._evaluate(states, iteration, summary(self.population.gather(totals)) if iteration else {})
         for target in self.plan.stops(after=iteration):
             states, iteration, window = yield from self._advance(states, iteration, target)
             self._score = -math.inf  # of a state that nobody has evaluated
@@ -195,9 +194,13 @@ class Run:
         return window
 
     def _evaluate(self, states: list[RunState], iteration: int, window: dict[str, Any]) -> Iterator[Event]:
+        """Evaluate, log and save what acted; nothing of it if somebody wants to stop meanwhile."""
         yield Phase("evaluating")
         step = self._step(iteration)
-        result = self.population.evaluate(self.population.acting(states), step)
+        playing = self.population.play(self.population.acting(states), step)
+        if not wait(playing, unless=self.stop):
+            return
+        result = self.population.gather(playing)
         self._require_finite(np.all(np.isfinite(result.returns), axis=1), "an evaluation return", states)
         self._score = float(result.returns.mean())
         yield Evaluated(step, result, window, time.perf_counter() - self.started)

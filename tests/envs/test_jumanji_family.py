@@ -13,11 +13,11 @@ from jumanji.environments.logic.minesweeper.generator import UniformSamplingGene
 from jumanji.types import StepType
 
 import rlx
-from rlx.envs import jumanji as jumanji_family
 from rlx.envs import vector
 from rlx.envs.api import make_env
 from rlx.errors import ConfigurationError
 from rlx.loggers.jsonl import read_rows
+from rlx.task_names import names_of
 from rlx.types import Discrete, MultiDiscrete
 
 SMALL = {"num_rows": 5, "num_cols": 5}
@@ -104,7 +104,7 @@ for _task in (StrictSnake, StrictGame2048, InterruptedSnake, NarrowSnake, Narrow
 
 @pytest.mark.filterwarnings("ignore:scatter inputs have incompatible types:FutureWarning")  # BinPack's own
 def test_every_listed_task_can_be_made():
-    assert jumanji_family.names() == tuple(SPECS)
+    assert names_of("jumanji") == tuple(SPECS)
     assert {f"jumanji/{name}" for name in SPECS} <= set(rlx.environments())
     for name, (obs_shape, action_space) in SPECS.items():
         spec = make_env(f"jumanji/{name}").spec
@@ -216,7 +216,7 @@ def test_levels_that_cannot_be_downloaded(monkeypatch):
 
 def test_without_jumanji(monkeypatch):
     monkeypatch.setitem(sys.modules, "jumanji", None)
-    assert jumanji_family.names() == ()
+    assert names_of("jumanji") == ()
     with pytest.raises(ConfigurationError, match=r"jumanji/Snake-v1 needs jumanji: pip install 'rlx\[jumanji\]'$"):
         make_env("jumanji/Snake-v1")
 

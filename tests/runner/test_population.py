@@ -5,6 +5,8 @@ import pytest
 from stub import Stub
 
 import rlx
+from rlx import run_config
+from rlx.agents.logq import LogDQN
 from rlx.errors import ConfigurationError
 from rlx.runner import population
 from rlx.types import Clock, Discrete, EnvSpec, Needs
@@ -23,6 +25,23 @@ def test_members_are_stacked_leaf_by_leaf():
 def test_members_must_agree_in_what_fixes_shapes():
     with pytest.raises(ConfigurationError, match=r"must agree in num_envs: .* separate populations"):
         population.stack([Stub(SPEC), Stub(SPEC, num_envs=4, stride=2.0)])
+
+
+def test_members_must_agree_in_whether_a_number_is_given():
+    """One that is null means another program, not another number."""
+    with pytest.raises(ConfigurationError, match=r"must agree in beta_reg_final: .* separate populations"):
+        population.stack([LogDQN(SPEC), LogDQN(SPEC, beta_reg_final=0.1)])
+    assert population.stack([LogDQN(SPEC), LogDQN(SPEC, beta_reg=0.2)]).beta_reg_final is None
+
+
+def test_numbers_that_may_be_null_are_read_back_member_by_member():
+    env = rlx.make_env("rlx/probe-action")
+    agents = [rlx.make_agent("logq", env, beta_reg_final=final) for final in (0.1, 0.2)]
+    config = run_config.agent_config(agents)
+    assert config["beta_reg_final"] == [0.1, 0.2]
+    assert run_config._agents_of(config, env) == agents
+    (alone,) = run_config._agents_of(run_config.agent_config([rlx.make_agent("logq", env)]), env)
+    assert alone.beta_reg_final is None
 
 
 @pytest.mark.parametrize(
