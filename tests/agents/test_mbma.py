@@ -505,7 +505,7 @@ def test_gradients_by_the_outputs():
 def test_the_diagnosis_is_logged_once_there_are_extra_samples():
     start = {"extras_start": 32, "diagnosis_lags": 3}
     agent = rlx.make_agent("mbma", pendulum(), **(SMALL | EXTRA | start))
-    idle, active = (iterated(agent, iterations).metrics.last for iterations in (1, 2))
+    idle, active = (iterated(agent, iterations).updates.last for iterations in (1, 2))
     for name in ("gain_of_an_action", "gain_of_steps"):
         assert idle[name] == 0
         assert active[name] != 0

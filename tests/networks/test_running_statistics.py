@@ -81,7 +81,7 @@ def test_statistics_that_begin_with_a_weight(start, batch_size):
 def test_a_weight_to_begin_with_is_not_the_array_that_was_given():
     """Hyperparameters outlive a state that is given up."""
     given = jnp.float32(0.5)
-    jax.block_until_ready(rs.init((2,), given).count).delete()
+    jax.block_until_ready(rs.init((2,), given).count.total).delete()
     assert given == 0.5
 
 
