@@ -83,10 +83,7 @@ def programs(
         agents: Agent, state: loop.RunState, iterations: jax.Array, new_window: jax.Array, arrays: Arrays
     ) -> tuple[loop.RunState, jax.Array, Totals]:
         agents, task = inside(agents, env, arrays)
-        if len(state.key) == 1 and (uncompiled() or has_large_state(env)):
-            state = with_axis(loop.chunk_alone(without_axis(agents), task, member_of(state), iterations, new_window))
-        else:
-            state = loop.chunk(agents, task, state, iterations, new_window)
+        state = advanced(agents, task, state, iterations, new_window)
         return state, loop.healthy(state), loop.totals(state)
 
     def evaluation(agents: Agent, acting: PyTree, keys: Key, arrays: Arrays) -> Evaluation:
@@ -107,6 +104,15 @@ def programs(
         evaluate=made(evaluation, (MEMBERS, MEMBERS, MEMBERS, REPLICATED), MEMBERS),
         rollout=made(rollout, (MEMBERS, RUN_STATE, REPLICATED), MEMBERS),
     )
+
+
+def advanced(
+    agents: Agent, env: Env, state: loop.RunState, iterations: jax.Array, new_window: jax.Array
+) -> loop.RunState:
+    """The state after a chunk, computed without a member axis where that is better (see `programs`)."""
+    if len(state.key) == 1 and (uncompiled() or has_large_state(env)):
+        return with_axis(loop.chunk_alone(without_axis(agents), env, member_of(state), iterations, new_window))
+    return loop.chunk(agents, env, state, iterations, new_window)
 
 
 def inside(agents: Agent, env: Env, arrays: Arrays) -> tuple[Agent, Env]:
