@@ -11,10 +11,11 @@ from rlx import cli
 from rlx.envs import render
 from rlx.loggers.jsonl import read_rows
 from rlx.report.runs import place_beside
+from rlx.run_config import differing
 from rlx.runner.evaluate import record
 from rlx.runner.population import evaluation_keys
 from rlx.settings import hyper
-from rlx.verbs import Trained, differing
+from rlx.verbs import Trained
 
 _DIFFERENT = "not equal to the logged evaluation: another device, number of devices or version changes the last bits"
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import importlib.util
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,23 +11,21 @@ from rlx import build
 from rlx.envs.api import Env
 from rlx.errors import ConfigurationError
 from rlx.loggers.console import Console
-from rlx.loggers.jsonl import JsonLines, read_rows, truncate_after
-from rlx.loggers.tensorboard import TensorBoard
-from rlx.loggers.wandb import WandB
+from rlx.loggers.jsonl import read_rows, truncate_after
 from rlx.paths import expand
-from rlx.run_config import agent_config, differing, listed, make_settings, plain, read_back
+from rlx.run_config import agent_config, listed, make_settings, plain, read_back
 from rlx.runner import folder as run_folder
 from rlx.runner.checkpoint import Checkpoints
 from rlx.runner.evaluate import Evaluation
-from rlx.runner.evaluation_rows import evaluation_rows
 from rlx.runner.lock import locked
-from rlx.runner.observers import Logger, Progress
+from rlx.runner.observers import Progress
 from rlx.runner.plan import Plan
 from rlx.runner.population import Member, Population, members_of, stack
-from rlx.runner.run import Evaluated, Event, Note, Phase, Progressed, Run, Stopped, failing_in_one_line, load_acting
+from rlx.runner.run import Run, Stopped, failing_in_one_line, load_acting
 from rlx.runner.settings import RunSettings
 from rlx.settings import checked, settings_of
 from rlx.types import Agent, Clock, Mode, PyTree
+from rlx.watching import loggers_of, watch
 
 
 class Trained(NamedTuple):
@@ -219,14 +217,21 @@ def _run(
             progress = stack.enter_context(Console(title, plan.steps, len(population.members), quiet))
         for text in filter(None, (f"run folder: {folder}", note)):
             progress.message(text)
-        try:
-            with failing_in_one_line(folder):
-                end = _go_on(population, plan, settings, folder, progress)
-        except KeyboardInterrupt:
-            progress.message(f"interrupted; resume={folder} goes on from what was saved last")
-            raise
+        end = _go_on_or_say_how(population, plan, settings, folder, progress)
         progress.message(f"run folder: {folder}" if end.finished else f"interrupted and saved; resume={folder} goes on")
     return Trained(folder, population.members, env, settings, end.acting, end.step, end.finished)
+
+
+def _go_on_or_say_how(
+    population: Population, plan: Plan, settings: RunSettings, folder: Path, progress: Progress
+) -> Stopped:
+    """`_go_on`; what stops it from outside leaves one line on what is safe."""
+    try:
+        with failing_in_one_line(folder):
+            return _go_on(population, plan, settings, folder, progress)
+    except KeyboardInterrupt:
+        progress.message(f"interrupted; resume={folder} goes on from what was saved last")
+        raise
 
 
 def _go_on(population: Population, plan: Plan, settings: RunSettings, folder: Path, progress: Progress) -> Stopped:
@@ -235,40 +240,10 @@ def _go_on(population: Population, plan: Plan, settings: RunSettings, folder: Pa
     step = max(checkpoints.steps(), default=-1)
     seconds_before = _rewind(folder, step)
     with ExitStack() as stack:
-        loggers = [stack.enter_context(closing(logger)) for logger in _loggers(settings, folder, step)]
+        loggers = [stack.enter_context(closing(logger)) for logger in loggers_of(settings, folder, step)]
         run = Run(population, plan, settings.total_steps, folder, checkpoints, seconds_before)
         progress.message(population.plan(run.clock, resumed=step >= 0))
-        return _watch(stack.enter_context(closing(iter(run))), population.members, loggers, progress)
-
-
-def _watch(run: Iterable[Event], members: Sequence[Member], loggers: Iterable[Logger], progress: Progress) -> Stopped:
-    """Let the run go on until it stops, and tell loggers and progress what happens."""
-    seeds = [member.seed for member in members]
-    values = differing([member.agent for member in members])
-    for event in run:
-        match event:
-            case Phase(name):
-                progress.phase(name)
-            case Note(text):
-                progress.message(text)
-            case Progressed(step, window):
-                progress.progress(step, *_known_mean(window))
-            case Evaluated(step, result, window, seconds):
-                rows = evaluation_rows(step, seeds, values, seconds, result, window)
-                for logger in loggers:
-                    logger.rows(rows)
-                means = result.returns.mean(axis=1)
-                progress.evaluation(step, float(means.mean()), float(means.min()), float(means.max()))
-            case Stopped():
-                return event
-    raise AssertionError("a run ends by saying so")
-
-
-def _known_mean(window: Mapping[str, Any]) -> Iterator[float]:
-    """The mean training return over members that have one, if any has."""
-    returns = [value for value in window.get("training/return_mean", ()) if value == value]
-    if returns:
-        yield float(sum(returns) / len(returns))
+        return watch(stack.enter_context(closing(iter(run))), population.members, loggers, progress)
 
 
 def _plan(agent: Agent, settings: RunSettings) -> Plan:
@@ -284,12 +259,3 @@ def _rewind(folder: Path, step: int) -> float:
     evaluated = max(Checkpoints(folder / "policy", keep=1, read_only=True).steps(), default=-1) >= step
     truncate_after(log, step if evaluated else step - 1)
     return max((row["wall_time"] for row in read_rows(log)), default=0.0)
-
-
-def _loggers(settings: RunSettings, folder: Path, step: int) -> list[Logger]:
-    loggers: list[Logger] = [JsonLines(folder / "metrics.jsonl")]
-    if settings.tensorboard and importlib.util.find_spec("tensorboardX"):
-        loggers.append(TensorBoard(folder, purge_step=step + 1 if step >= 0 else None))
-    if settings.wandb:
-        loggers.append(WandB(settings.wandb_project, folder.name, run_folder.read_config(folder), folder))
-    return loggers

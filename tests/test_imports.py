@@ -10,7 +10,7 @@ FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__
 
 # Packages and modules of rlx from the bottom to the top; each imports only from the levels below its own.
 LEVELS = (
-    {"errors", "devices", "sums"},
+    {"errors", "devices", "sums", "switches"},
     {"types", "settings", "task_names", "paths"},
     {"registry"},
     {"choose"},
@@ -21,6 +21,7 @@ LEVELS = (
     {"runner"},
     {"loggers", "report"},
     {"run_config"},
+    {"watching"},
     {"verbs"},
     {"compose"},
     {"sweep", "teaching"},

@@ -224,7 +224,7 @@ def test_presets(preset, critic, horizon):
     assert agent.critic_hidden_sizes == (critic, critic)
     assert agent.horizon == horizon
     # The learning rate of update 245 of 488: three ten-thousandths, half gone.
-    halfway = Clock(jnp.int32(244 * 2048), jnp.int32(244), jnp.int32(488 * 2048), 2048)
+    halfway = dataclasses.replace(Clock.start(488 * 2048, 2048), iterations=jnp.int32(244))
     assert agent.learning_rate * (1 - halfway.progress) == pytest.approx(1.5e-4)
 
 
