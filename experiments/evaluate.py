@@ -10,6 +10,7 @@ import rlx
 from rlx import cli
 from rlx.envs import render
 from rlx.loggers.jsonl import read_rows
+from rlx.paths import expand
 from rlx.report.runs import place_beside
 from rlx.run_config import differing
 from rlx.runner.evaluate import record
@@ -49,7 +50,7 @@ def evaluate(words: list[str]) -> None:
         same = [row["evaluation/returns"] for row in rows] == returns.tolist()
         print("equal to the logged evaluation, bit for bit" if same else _DIFFERENT)
     if settings.draw:
-        folder = Path(settings.out).expanduser() if settings.out else place_beside(trained.folder, "episodes")
+        folder = expand(settings.out) if settings.out else place_beside(trained.folder, "episodes")
         print(f"episode drawn in {draw(trained, settings.member, folder)}")
 
 

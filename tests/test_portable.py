@@ -16,7 +16,7 @@ from rlx.runner import memory_plan
 # What other libraries use of these they choose by the name of the system, so they are loaded first.
 ELSEWHERE = """
 import jax, flax.linen, optax, orbax.checkpoint, tensorboardX
-import os, pwd, signal, sys
+import os, pwd, signal, sys, types
 
 for name in ("getloadavg", "sched_getaffinity", "sysconf", "sysconf_names"):
     delattr(os, name)
@@ -24,6 +24,7 @@ for name in ("SIGALRM", "SIGHUP", "SIGUSR1", "SIGUSR2", "alarm", "pthread_kill",
     delattr(signal, name)
 for name in ("fcntl", "resource"):
     sys.modules[name] = None
+sys.modules["msvcrt"] = types.SimpleNamespace(LK_NBLCK=2, locking=lambda file, mode, size: None)
 
 def nobody(uid):
     raise KeyError(uid)
