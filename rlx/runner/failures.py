@@ -19,7 +19,7 @@ _DISK = {
     errno.ENFILE,
 }
 # How TensorStore, which Orbax writes with, names the system's error.
-_OS_ERROR = re.compile(r"\[OS error (\d+)")
+_OS_ERROR = re.compile(r"\[(?:OS error |os_error_code=')(\d+)")
 
 
 def from_outside(error: BaseException) -> str | None:
