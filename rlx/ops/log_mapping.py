@@ -134,20 +134,20 @@ def log_gap(log_positive: jax.Array, log_negative: jax.Array, action_mask: jax.A
         float ``[...]``; infinite where fewer than two actions are valid. A gap that is lost to the rounding of values,
         such as that of a tie, counts as this rounding.
     """
-    if log_positive.shape[-1] == 1:
-        return jnp.full(log_positive.shape[:-1], jnp.inf)
     size = log_difference(log_positive, log_negative)
     # Ordered like Q, but by the logarithm of its size.
     order = jnp.sign(log_positive - log_negative) * (size - size.min(axis=-1, keepdims=True) + 1.0)
     if action_mask is not None:
         order = jnp.where(action_mask, order, -jnp.inf)
-    ordered, best = jax.lax.top_k(order, 2)
-    positive, negative = (jnp.take_along_axis(channel, best, axis=-1) for channel in (log_positive, log_negative))
+    action = jnp.arange(order.shape[-1])
+    best = action == order.argmax(axis=-1, keepdims=True)
+    others = jnp.where(best, -jnp.inf, order)
+    second = action == others.argmax(axis=-1, keepdims=True)
     # Q - Q' = (q+ + q-') - (q+' + q-)
-    gap = log_difference(
-        jnp.logaddexp(positive[..., 0], negative[..., 1]), jnp.logaddexp(positive[..., 1], negative[..., 0])
-    )
-    return jnp.where(ordered[..., 1] > -jnp.inf, gap, jnp.inf)
+    of = lambda which, channel: jnp.max(channel, axis=-1, where=which, initial=-jnp.inf)  # noqa: E731
+    more = jnp.logaddexp(of(best, log_positive), of(second, log_negative))
+    less = jnp.logaddexp(of(second, log_positive), of(best, log_negative))
+    return jnp.where(others.max(axis=-1) > -jnp.inf, log_difference(more, less), jnp.inf)
 
 
 def log_difference(log_a: jax.Array, log_b: jax.Array) -> jax.Array:
