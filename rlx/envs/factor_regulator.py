@@ -9,9 +9,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import struct
-from gymnax.environments import spaces
-from gymnax.environments.environment import Environment, EnvParams, EnvState
 
+from rlx.envs.gymnax_api import Environment, EnvParams, EnvState, spaces
 from rlx.errors import ConfigurationError
 from rlx.types import Key, MultiDiscrete
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from rlx.networks.initialisers import Initialiser, symmetric_uniform, zeros
+from rlx.networks.inputs import as_float
 from rlx.ops.value_decomposition import by_component
 
 
@@ -76,7 +77,7 @@ class DecoupledCritics(nn.Module):
     @nn.compact
     def __call__(self, obs: jax.Array) -> jax.Array:
         """Utilities ``[K, ..., N, n]`` of observations ``[..., *obs_shape]``; what a component lacks has no meaning."""
-        features = self.torso(obs.reshape(*obs.shape[: obs.ndim - self.obs_rank], -1).astype(jnp.float32))
+        features = self.torso(as_float(obs.reshape(*obs.shape[: obs.ndim - self.obs_rank], -1)))
         if not self.dueling:
             return by_component(self.dense(sum(self.nvec), "head")(features), self.nvec)
         # The released code of action branching divides the torso's gradient by the number of heads.

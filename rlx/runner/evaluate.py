@@ -1,5 +1,6 @@
 """Evaluation: whole episodes under a fixed policy, with keys and a program of their own."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -10,7 +11,10 @@ from flax import struct
 from rlx.envs import vector
 from rlx.envs.api import Env
 from rlx.runner.acting import remember, start_memory
+from rlx.runner.settings import RunSettings
+from rlx.runner.waiting import compile_ahead
 from rlx.sums import Sum
+from rlx.switches import in_32_bits, uncompiled
 from rlx.types import Agent, Key, Mode, PyTree, Timestep
 
 
@@ -22,23 +26,35 @@ class Evaluation:
         returns: undiscounted, float32 ``[n]``.
         lengths: int32 ``[n]``.
         counters: sums of what the task counts (``env.spec.counters``), float32 ``[n]`` by name.
+        unfinished: bool ``[n]``, which still ran after the most steps there may be: the rest is of what they did up to
+            there. ``None`` where the task ends every episode before.
     """
 
     returns: jax.Array
     lengths: jax.Array
     counters: dict[str, jax.Array]
+    unfinished: jax.Array | None = None
 
 
-def evaluate(agent: Agent, env: Env, agent_state: PyTree, key: Key, num_episodes: int, mode: Mode) -> Evaluation:
+def can_be_unfinished(env: Env, max_steps: int) -> bool:
+    """Whether an episode may last longer than ``max_steps``."""
+    return env.spec.max_episode_steps is None or env.spec.max_episode_steps > max_steps
+
+
+def evaluate(
+    agent: Agent, env: Env, agent_state: PyTree, key: Key, num_episodes: int, mode: Mode, max_steps: int | None = None
+) -> Evaluation:
     """Play ``num_episodes`` whole episodes side by side, none of them cut short or counted twice.
 
-    Steps go on until the last episode has ended; what an ended one does meanwhile is not counted.
+    Steps go on until the last episode has ended; what an ended one does meanwhile is not counted. With ``max_steps``
+    they end there all the same, with some episodes unfinished.
     """
     start_key, play_key = jax.random.split(key)
     task_state, timestep = vector.start(env, start_key, num_episodes)
 
     def running(carry: PyTree) -> jax.Array:
-        return ~jnp.all(carry[3])
+        over = carry[3] if max_steps is None else carry[3] | (carry[4].lengths >= max_steps)
+        return ~jnp.all(over)
 
     def step(carry: PyTree) -> PyTree:
         task_state, timestep, memory, ended, counted, key = carry
@@ -60,12 +76,16 @@ def evaluate(agent: Agent, env: Env, agent_state: PyTree, key: Key, num_episodes
     )
     memory = start_memory(agent, agent_state, num_episodes)
     carry = (task_state, timestep, memory, jnp.zeros(num_episodes, bool), counted, play_key)
-    counted = jax.lax.while_loop(running, step, carry)[4]
+    *_, ended, counted, _ = jax.lax.while_loop(running, step, carry)
+    counted = dataclasses.replace(counted, unfinished=None if max_steps is None else ~ended)
     return jax.tree.map(lambda x: x.value if isinstance(x, Sum) else x, counted, is_leaf=lambda x: isinstance(x, Sum))
 
 
-def record(agent: Agent, env: Env, agent_state: PyTree, key: Key, mode: Mode) -> tuple[PyTree, np.ndarray]:
-    """Play one episode and keep it, for drawing.
+@in_32_bits
+def record(
+    agent: Agent, env: Env, agent_state: PyTree, key: Key, mode: Mode, max_steps: int = RunSettings.eval_max_steps
+) -> tuple[PyTree, np.ndarray]:
+    """Play one episode, or ``max_steps`` of it, and keep it, for drawing.
 
     Returns:
         The task's states ``[L + 1, ...]``, the start among them, and the rewards ``[L]``, on the host.
@@ -73,15 +93,17 @@ def record(agent: Agent, env: Env, agent_state: PyTree, key: Key, mode: Mode) ->
     start_key, play_key = jax.random.split(key)
 
     @jax.jit
-    def step(carry: PyTree, key: Key) -> PyTree:
+    def step(carry: PyTree, key: Key, arrays: tuple[jax.Array, ...]) -> PyTree:
         act_key, env_key = jax.random.split(key)
-        return _act(agent, env, agent_state, carry, act_key, env_key, mode)
+        return _act(agent, env.with_arrays(arrays), agent_state, carry, act_key, env_key, mode)
 
     carry = (*vector.start(env, start_key, 1), start_memory(agent, agent_state, 1))
     states: list[PyTree] = [carry[0]]
     rewards: list[float] = []
-    while not rewards or not (carry[1].terminated | carry[1].truncated).all():
-        carry = step(carry, jax.random.fold_in(play_key, len(rewards)))
+    if not uncompiled():
+        compile_ahead(step, carry, play_key, env.arrays)
+    while not rewards or not (carry[1].terminated | carry[1].truncated | (len(rewards) >= max_steps)).all():
+        carry = step(carry, jax.random.fold_in(play_key, len(rewards)), env.arrays)
         states.append(carry[0])
         rewards.append(float(carry[1].reward[0]))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *jax.device_get(states)), np.array(rewards)

@@ -42,6 +42,7 @@ def evaluation_rows(
                 f"evaluation/{name}": float(np.sum(counts[member]) / lengths[member].sum())
                 for name, counts in result.counters.items()
             },
+            **({} if result.unfinished is None else {"evaluation/unfinished": int(np.sum(result.unfinished[member]))}),
             **{name: _number_or_list(series[member]) for name, series in window.items()},
         }
         for member, seed in enumerate(seeds)

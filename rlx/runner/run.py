@@ -7,29 +7,29 @@ logs and decides; to stop early it sets ``run.stop``.
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlx.errors import ConfigurationError
+from rlx.errors import ConfigurationError, RunFailed
 from rlx.runner.acting import acting_part
 from rlx.runner.checkpoint import Checkpoints
 from rlx.runner.evaluate import Evaluation
+from rlx.runner.failures import from_outside
 from rlx.runner.interrupt import interruptible
 from rlx.runner.loop import RunState
+from rlx.runner.memory_plan import readable
 from rlx.runner.plan import Plan
 from rlx.runner.population import Population
+from rlx.runner.waiting import wait
 from rlx.runner.window import Totals, summary
 from rlx.types import Clock, PyTree
 
 # Long enough to hide dispatch, short enough for a live display and a prompt Ctrl-C.
 CHUNK_SECONDS = 0.5
-
-
-class RunFailed(RuntimeError):
-    """A run that cannot go on; what it saved before stays as it was."""
 
 
 class Phase(NamedTuple):
@@ -112,12 +112,19 @@ class Run:
         self.stop = threading.Event()
         self._chunk_length, self._score = 1, -math.inf
 
-    def __iter__(self) -> Iterator[Event]:
+    def __iter__(self) -> Generator[Event, None, None]:
         """Run until the budget is spent or somebody wants to stop.
 
         Raises:
             RunFailed: if a loss or a return is no longer finite.
         """
+        try:
+            yield from self._events()
+        finally:  # whatever happened: the end of the process would break off what is being written
+            for saves in (self.checkpoints, self.policies):
+                saves.close()
+
+    def _events(self) -> Iterator[Event]:
         states, resumed = yield from self._first_states()
         yield from self._compile(states)
         with interruptible(self.stop):
@@ -140,8 +147,8 @@ class Run:
         """Compile ahead, so that speeds leave compilation out."""
         began = time.perf_counter()
         yield Phase("compiling training and evaluation")
-        self.population.compile(states)
-        yield Note(f"compiled in {time.perf_counter() - began:.1f} s")
+        beside = self.population.compile(states)
+        yield Note(f"compiled in {time.perf_counter() - began:.1f} s; takes {readable(beside)} beside the state")
 
     def _train(self, states: list[RunState], resumed: bool) -> Any:
         """The states after the last iteration, and its number."""
@@ -150,8 +157,10 @@ class Run:
         if not resumed:
             yield from self._evaluate(states, iteration, {})
             yield from self._save(states, iteration)
-        elif iteration in self.plan.evaluations:
-            self._save_policy(states, iteration)  # which a run killed between the two saves lacks
+        elif iteration in self.plan.evaluations and max(self.policies.steps(), default=-1) < self._step(iteration):
+            # Stopped in that evaluation, or killed before its policy was saved. No iterations give the window again.
+            states, _, totals = self.population.advance(states, 0, new_window=False)
+            yield from self._evaluate(states, iteration, summary(self.population.gather(totals)) if iteration else {})
         for target in self.plan.stops(after=iteration):
             states, iteration, window = yield from self._advance(states, iteration, target)
             self._score = -math.inf  # of a state that nobody has evaluated
@@ -195,9 +204,13 @@ class Run:
         return window
 
     def _evaluate(self, states: list[RunState], iteration: int, window: dict[str, Any]) -> Iterator[Event]:
+        """Evaluate, log and save what acted; nothing of it if somebody wants to stop meanwhile."""
         yield Phase("evaluating")
         step = self._step(iteration)
-        result = self.population.evaluate(self.population.acting(states), step)
+        playing = self.population.play(self.population.acting(states), step)
+        if not wait(playing, unless=self.stop):
+            return
+        result = self.population.gather(playing)
         self._require_finite(np.all(np.isfinite(result.returns), axis=1), "an evaluation return", states)
         self._score = float(result.returns.mean())
         yield Evaluated(step, result, window, time.perf_counter() - self.started)
@@ -205,11 +218,10 @@ class Run:
 
     def _save(self, states: list[RunState], iteration: int) -> Iterator[Event]:
         yield Phase("saving")
-        self.checkpoints.save(self._step(iteration), self.population.gather_states(states), self._score)
+        self.checkpoints.save(self._step(iteration), self.population.join_states(states), self._score)
 
     def _save_policy(self, states: list[RunState], iteration: int) -> None:
-        acting = self.population.gather(self.population.acting(states))
-        self.policies.save(self._step(iteration), acting)
+        self.policies.save(self._step(iteration), self.population.join(self.population.acting(states)))
 
     def _step(self, iteration: int) -> int:
         return iteration * self.plan.steps_per_iteration
@@ -219,7 +231,7 @@ class Run:
             return
         step = self._step(int(states[0].clock.iterations))
         failed = Checkpoints(self.folder / "failed", keep=1)
-        failed.save(step, self.population.gather_states(states))
+        failed.save(step, self.population.join_states(states))
         for saves in (failed, self.checkpoints, self.policies):
             saves.close()
         members = zip(self.population.members, healthy, strict=True)
@@ -231,6 +243,29 @@ class Run:
             + ("; lower agent.learning_rate, or" if step else ";")
             + " check the environment's rewards and observations"
         )
+
+
+@contextmanager
+def failing_in_one_line(folder: Path) -> Iterator[None]:
+    """Of the run in ``folder``, say in one line what ended it from outside, what is safe and how to go on.
+
+    Raises:
+        RunFailed: if the disk cannot be written or memory runs out.
+    """
+    try:
+        yield
+    except Exception as error:
+        what = from_outside(error)
+        if what is None:
+            raise
+        raise RunFailed(f"{what}; {_how_to_go_on(folder)}") from error
+
+
+def _how_to_go_on(folder: Path) -> str:
+    steps = [int(path.name) for path in (folder / "checkpoints").glob("*") if path.name.isdigit()]
+    if not steps:
+        return "nothing was saved yet, so start a new run"
+    return f"what was saved at step {max(steps)} is safe, and resume={folder} goes on from there"
 
 
 def load_acting(folder: Path, members: Population, clock: Clock) -> tuple[int, PyTree]:

@@ -1,9 +1,9 @@
 """What a run is told beside its agent and its environment."""
 
 import dataclasses
+from typing import Literal
 
 from rlx.settings import hyper
-from rlx.types import Mode
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +16,13 @@ class RunSettings:
     seeds: tuple[int, ...] = hyper((), "seeds, one a member, in place of seed and num_seeds", within="[0, 4294967295]")
     num_evaluations: int = hyper(20, "evaluations after the one at step 0, evenly spaced", within="[1, 1000000]")
     eval_episodes: int = hyper(32, "whole episodes an evaluation", within="[1, 1000000]")
-    eval_mode: Mode = hyper("greedy", "how the evaluated policy acts", choices=("greedy", "sample"))
+    eval_max_steps: int = hyper(
+        27_000, "steps after which an evaluation's running episodes count as unfinished", within="[1, inf)"
+    )
+    # `rlx.types.Mode`, which would load JAX.
+    eval_mode: Literal["greedy", "sample"] = hyper(
+        "greedy", "how the evaluated policy acts", choices=("greedy", "sample")
+    )
     solved_return: float | None = hyper(
         None,
         "log when the mean return of the last 10 training episodes first reached this, and that mean; null: do not",
