@@ -115,7 +115,7 @@ class BDQ:
         chex.assert_rank([batch.reward, batch.terminated, weights], 1)
         next_valid = decomposition.valid_choices(self.spec.nvec, batch.next_action_mask)
         online, target = (self.critic.apply(p, batch.next_obs) for p in (params, target_params))
-        value = decomposition.independent(online, target, next_valid, None)[0]
+        value = decomposition.value_of(target, decomposition.greedy(online, next_valid), next_valid)[0]
         y = jax.vmap(td.td_target)(batch.reward, batch.discount, batch.terminated, value)
         q_value = decomposition.selected(self.critic.apply(params, batch.obs)[0], action)
         valid = decomposition.valid_choices(self.spec.nvec, batch.action_mask).any(-1)

@@ -6,6 +6,7 @@ authors compare with: one critic, double Q-learning, and their torso, exploratio
 elementwise maximum of the twins acts; components explore by themselves; targets are copied now and then.
 """
 
+import dataclasses
 from typing import Any, ClassVar
 
 import chex
@@ -109,7 +110,9 @@ class DecQN:
         if self.target_period == 0:
             return state, metrics
         copies = clock.iterations % self.target_period == 0
-        return state.replace(target_params=polyak.periodic_copy(state.target_params, state.params, copies)), metrics
+        return dataclasses.replace(
+            state, target_params=polyak.periodic_copy(state.target_params, state.params, copies)
+        ), metrics
 
     def policy(self, state: FactoredState, timestep: Timestep, key: Key, mode: Mode) -> jax.Array:
         """The best valid action, in either mode."""
@@ -145,7 +148,7 @@ class DecQN:
         chex.assert_rank([batch.reward, batch.terminated, weights], 1)
         next_valid = decomposition.valid_choices(self.spec.nvec, batch.next_action_mask)
         online, target = (self.critics.apply(p, batch.next_obs) for p in (params, target_params))
-        value = decomposition.double(online, target, next_valid, None)
+        value = decomposition.value_of(target.mean(0), decomposition.greedy(online, next_valid), next_valid)
         targets = jax.vmap(jax.vmap(td.td_target), (None, None, None, 0))
         y = targets(batch.reward, batch.discount, batch.terminated, value)
         valid = decomposition.valid_choices(self.spec.nvec, batch.action_mask)

@@ -96,7 +96,7 @@ class REValueD:
     ) -> tuple[FactoredState, Metrics]:
         """Store the rollout; once warm, descend on minibatches of the replay, the targets following every time."""
 
-        def descend(learner: PyTree, sample: Sample, key: Key) -> tuple[PyTree, jax.Array, Losses]:
+        def descend(learner: PyTree, sample: Sample, key: Key) -> tuple[PyTree, jax.Array | None, Losses]:
             params, target_params, opt_state = learner
             grads, (errors, metrics) = jax.grad(self.loss, has_aux=True)(params, target_params, sample, key)
             params, opt_state = self.optimiser.step(grads, opt_state, params, self.learning_rate)

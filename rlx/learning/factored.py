@@ -106,7 +106,8 @@ def learn(
     learner = (state.params, state.target_params, state.opt_state)
     replay, learner, metrics = learn_from_replay(state.replay, rollout, learner, update, key, clock, settings)
     num_explored = state.num_explored + rollout.extras["explored"].sum(dtype=jnp.int32)
-    return FactoredState(*learner, replay, num_explored), metrics
+    params, target_params, opt_state = learner
+    return FactoredState(params, target_params, opt_state, replay, num_explored), metrics
 
 
 def weights(agent: Fields, sample: Sample) -> jax.Array:

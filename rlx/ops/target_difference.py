@@ -1,8 +1,9 @@
 """What errors of action values do to the target of Q-learning: its bias and variance (REValueD, sections 4.1 and 4.2).
 
-The target difference is ``Z = discount * (max of estimates - max of true values)`` at a next state. In the usual setting
-all true values are equal and every estimate is off by an independent error, uniform in ``[-bound, bound]``. Of DQN each
-joint action has an error, of decomposed values each choice of each component, and of an ensemble each of ``K`` critics.
+The target difference is ``Z = discount * (max of estimates - max of true values)`` at a next state. In the usual
+setting all true values are equal and every estimate is off by an independent error, uniform in ``[-bound, bound]``. Of
+DQN each joint action has an error, of decomposed values each choice of each component, and of an ensemble each of the
+``K`` critics.
 """
 
 import math

@@ -16,7 +16,7 @@ from rlx.types import Key
 
 # From online and target utilities of the next states, each [K, B, N, n], which of their entries are valid, and a key:
 # the values to bootstrap with, [B] of all critics or [K, B] of each.
-Bootstrap = Callable[[jax.Array, jax.Array, jax.Array, Key | None], jax.Array]
+Bootstrap = Callable[[jax.Array, jax.Array, jax.Array, Key], jax.Array]
 
 
 def by_component(flat: jax.Array, nvec: tuple[int, ...], fill: float | bool = 0.0) -> jax.Array:
@@ -59,27 +59,27 @@ def greedy_value(utilities: jax.Array, valid: jax.Array) -> jax.Array:
     return jnp.where(valid.any(-1), best, 0.0).mean(-1)
 
 
-def mean(online: jax.Array, target: jax.Array, valid: jax.Array, key: Key | None) -> jax.Array:
+def mean(online: jax.Array, target: jax.Array, valid: jax.Array, key: Key) -> jax.Array:
     """REValueD's: the best action of the target critics' mean, ``[B]``."""
     return greedy_value(target.mean(0), valid)
 
 
-def mean_of_max(online: jax.Array, target: jax.Array, valid: jax.Array, key: Key | None) -> jax.Array:
+def mean_of_max(online: jax.Array, target: jax.Array, valid: jax.Array, key: Key) -> jax.Array:
     """The mean over target critics of what each one's best action is worth to it, ``[B]``: the paper's theorem."""
     return greedy_value(target, valid).mean(0)
 
 
-def independent(online: jax.Array, target: jax.Array, valid: jax.Array, key: Key | None) -> jax.Array:
+def independent(online: jax.Array, target: jax.Array, valid: jax.Array, key: Key) -> jax.Array:
     """Double Q-learning of every critic by itself, ``[K, B]``."""
     return value_of(target, greedy(online, valid), valid)
 
 
-def double(online: jax.Array, target: jax.Array, valid: jax.Array, key: Key | None) -> jax.Array:
+def double(online: jax.Array, target: jax.Array, valid: jax.Array, key: Key) -> jax.Array:
     """Every online critic chooses, the target critics' mean values it, ``[K, B]``: DecQN, and its twins of 2022."""
     return value_of(target.mean(0), greedy(online, valid), valid)
 
 
-def redq(online: jax.Array, target: jax.Array, valid: jax.Array, key: Key | None) -> jax.Array:
+def redq(online: jax.Array, target: jax.Array, valid: jax.Array, key: Key) -> jax.Array:
     """The lesser of what the best actions of two target critics are worth to them, ``[B]``; one pair a minibatch."""
     pair = jax.random.choice(key, target.shape[0], (2,), replace=False)
     return greedy_value(target[pair], valid).min(0)
