@@ -66,7 +66,7 @@ class MBMA:
 
     spec: EnvSpec = struct.field(pytree_node=False)
     simulator: Simulator | None = environment_step()
-    source: str = hyper("model", "of extra samples; none: there are none", choices=SOURCES, static=True)
+    source: str = hyper("model", "where extra samples come from; none: PPO without any", choices=SOURCES, static=True)
     num_extras: int = hyper(8, "extra samples a state", within="[1, inf)", static=True)
     horizon: int = hyper(8, "longest rollout; of states with released_states only", within="[1, inf)", static=True)
     released_states: bool = hyper(False, "min(horizon, n + 2) steps for n states, as the released code", static=True)
@@ -106,7 +106,7 @@ class MBMA:
     replay_size: int = hyper(200_000, "transitions the model's replay holds", within="[1, inf)", static=True)
     predict_termination: bool = hyper(False, "let the model learn where episodes end", static=True)
     diagnosis_lags: int = hyper(0, "log what actions or steps gain, by so many lags", within="[0, inf)", static=True)
-    diagnosis_price: float = hyper(0.1, "price of an action a state there, in rollout lengths", within="[0, inf)")
+    diagnosis_price: float = hyper(0.1, "diagnosis_lags: price of one more action a state, in rollout lengths", within="[0, inf)")
 
     @property
     def needs(self) -> Needs:
