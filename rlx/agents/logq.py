@@ -69,8 +69,12 @@ class LogDQN:
         100.0, "values below discount**k count as zero; at least the longest delay of a reward", within="(0, inf)"
     )
     c: float = hyper(0.5, "scale of the log space, and so of where the loss turns linear", within="(0, inf)")
-    positive_initial: float = hyper(1.0, "value at which the positive head starts; discount**k at least", within="[0, inf)")
-    negative_initial: float = hyper(0.0, "value at which the negative head starts; discount**k at least", within="[0, inf)")
+    positive_initial: float = hyper(
+        1.0, "value at which the positive head starts; discount**k at least", within="[0, inf)"
+    )
+    negative_initial: float = hyper(
+        0.0, "value at which the negative head starts; discount**k at least", within="[0, inf)"
+    )
     max_reward: float = hyper(1.0, "rewards are clipped to this absolute value", within="(0, inf)")
     mapping: str = hyper(
         "floor",
