@@ -112,9 +112,7 @@ class MaskedPPO:
     step_statistics: bool = hyper(
         False, "take each observation into the statistics before acting on it, as the released code", static=True
     )
-    statistics_start: float = hyper(
-        0.0, "samples that a mean of 0 and a variance of 1 count for in the observation statistics", within="[0, inf)"
-    )
+    statistics_start: float = hyper(0.0, "samples that mean 0 and variance 1 count for at first", within="[0, inf)")
     restarts: bool = hyper(
         False, "begin every batch with new episodes, as the released code; it must be longer than they are", static=True
     )
