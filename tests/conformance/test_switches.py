@@ -1,4 +1,4 @@
-"""JAX's switches change no number of an agent and break nothing: in new interpreters, since they are set at the start."""
+"""JAX's switches change no number of an agent and break nothing; in new interpreters, where they are set."""
 
 import os
 import subprocess
