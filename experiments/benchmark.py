@@ -5,16 +5,14 @@ measured, ``NAME --help`` what a benchmark takes.
 """
 
 import importlib
-import os
 import sys
-from pathlib import Path
 from types import ModuleType
 
-from benchmarks import BENCHMARKS
-from benchmarks.report import publish
+from benchmarks import BENCHMARKS, report
 
 from rlx import cli, usage
 from rlx.errors import ConfigurationError, suggest
+from rlx.paths import expand
 from rlx.reproduce.write import check_folders
 
 SCRIPT = "python experiments/benchmark.py"
@@ -28,12 +26,12 @@ def main(words: list[str]) -> None:
     name, *rest = words
     benchmark = find(name)
     settings = cli.parse_settings(rest, benchmark.Settings)
-    folder = Path(settings.folder).expanduser()
+    folder = expand(settings.folder)
     check_folders(folder)
-    load = os.getloadavg()[0]
-    if load > 0.5:
+    load = report.load()
+    if load is not None and load > 0.5:
         print(f"others use this machine (load {load:.1f}): read the ratios, not the speeds", file=sys.stderr)
-    publish(benchmark.measure(settings), folder, load)
+    report.publish(benchmark.measure(settings), folder, load)
 
 
 def find(name: str) -> ModuleType:

@@ -10,10 +10,13 @@ import rlx
 from rlx import cli
 from rlx.envs import render
 from rlx.loggers.jsonl import read_rows
+from rlx.paths import expand
+from rlx.report.runs import place_beside
+from rlx.run_config import differing
 from rlx.runner.evaluate import record
 from rlx.runner.population import evaluation_keys
 from rlx.settings import hyper
-from rlx.verbs import Trained, differing
+from rlx.verbs import Trained
 
 _DIFFERENT = "not equal to the logged evaluation: another device, number of devices or version changes the last bits"
 
@@ -25,7 +28,8 @@ class Settings:
     run: str = hyper(dataclasses.MISSING, "the run's folder")
     num_episodes: int | None = hyper(None, "episodes a member; as the run did if null", within="[1, inf)")
     mode: str | None = hyper(None, "how the policy acts; as the run did if null", choices=("greedy", "sample"))
-    draw: bool = hyper(True, "draw an episode of one member into RUN_FOLDER/episodes")
+    draw: bool = hyper(True, "draw an episode of one member")
+    out: str | None = hyper(None, "folder to draw into; null: RUN_FOLDER/episodes, or here if that cannot be written")
     member: int = hyper(0, "member whose episode is drawn", within="[0, inf)")
 
 
@@ -46,10 +50,11 @@ def evaluate(words: list[str]) -> None:
         same = [row["evaluation/returns"] for row in rows] == returns.tolist()
         print("equal to the logged evaluation, bit for bit" if same else _DIFFERENT)
     if settings.draw:
-        print(f"episode drawn in {draw(trained, settings.member)}")
+        folder = expand(settings.out) if settings.out else place_beside(trained.folder, "episodes")
+        print(f"episode drawn in {draw(trained, settings.member, folder)}")
 
 
-def draw(trained: Trained, member: int) -> Path:
+def draw(trained: Trained, member: int, folder: Path) -> Path:
     """Draw the first episode of ``member``'s evaluation policy; an HTML viewer for Brax, a GIF elsewhere."""
     agent, state = jax.tree.map(lambda x: x[member], (trained.agents, trained.state))
     seeds = [member.seed for member in trained.members]
@@ -58,8 +63,8 @@ def draw(trained: Trained, member: int) -> Path:
     states, rewards = record(agent, trained.env, state, key, *how)
     suffix = "html" if trained.env.name.startswith("brax/") else "gif"
     name = f"seed{seeds[member]}" if len(set(seeds)) == len(seeds) else f"member{member}"
-    path = trained.folder / "episodes" / f"{name}-step{trained.step}.{suffix}"
-    path.parent.mkdir(exist_ok=True)
+    path = folder / f"{name}-step{trained.step}.{suffix}"
+    path.parent.mkdir(parents=True, exist_ok=True)
     if suffix == "html":
         render.render_html(trained.env, states, path)
     else:

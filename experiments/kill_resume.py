@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from rlx import cli, usage
+from rlx.errors import RunFailed
 from rlx.loggers.jsonl import read_rows
-from rlx.runner.run import RunFailed
 from rlx.settings import hyper
 
 TRAIN = Path(__file__).with_name("train.py")

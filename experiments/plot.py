@@ -10,7 +10,7 @@ from pathlib import Path
 import rlx
 from rlx import cli, usage
 from rlx.report.curves import plot_learning_curves
-from rlx.report.runs import RunRecords, learning_curves, read_run
+from rlx.report.runs import RunRecords, learning_curves, place_beside, read_run
 from rlx.settings import hyper
 
 RETURN = "evaluation/return_mean"
@@ -23,7 +23,9 @@ class Settings:
 
     run: str | None = hyper(None, "one run's folder")
     runs: tuple[str, ...] = hyper((), "folders of several runs, one curve each")
-    out: str | None = hyper(None, "file to write, .png, .svg or .pdf; null: curve.png in the first run's folder")
+    out: str | None = hyper(
+        None, "file to write, .png, .svg or .pdf; null: curve.png in the first run's folder, or here"
+    )
     key: str = hyper(RETURN, "what to plot, a name in the run's metrics.jsonl")
     title: str | None = hyper(None, "stands above the plot; null: the environment")
 
@@ -35,7 +37,7 @@ def plot(words: list[str]) -> None:
     if not folders:
         raise rlx.ConfigurationError("name what to plot: run=RUN_FOLDER or runs=[RUN_FOLDER,RUN_FOLDER]")
     runs = [read_run(folder) for folder in folders]
-    out = Path(settings.out or Path(folders[0]) / "curve.png")
+    out = Path(settings.out) if settings.out else place_beside(Path(folders[0]), "curve.png")
     if out.suffix not in SUFFIXES or not out.absolute().parent.is_dir():
         raise rlx.ConfigurationError(
             f"cannot write out={out}; choose a {', '.join(SUFFIXES)} file in a folder that exists"

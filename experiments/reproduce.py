@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rlx import cli, usage
 from rlx.errors import ConfigurationError
+from rlx.paths import expand
 from rlx.reproduce import catalogue, write
 from rlx.reproduce.listing import listing
 from rlx.reproduce.perform import perform
@@ -52,7 +53,7 @@ def reproduce(name: str, settings: Settings) -> None:
     entry = catalogue.find(PAPERS, name)
     table = entry.load()
     scale = catalogue.scale_of(name, table, settings.scale, settings.seeds)
-    folder = write.results_folder(name, settings.scale, Path(settings.results).expanduser())
+    folder = write.results_folder(name, settings.scale, expand(settings.results))
     write.check(table, folder, RUNS / name)
     jobs = entry.jobs(table, scale)
     folders = perform(name, jobs, RUNS / name)

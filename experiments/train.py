@@ -3,7 +3,7 @@
 import sys
 
 import rlx
-from rlx import cli, verbs
+from rlx import cli
 
 
 def train(words: list[str]) -> None:
@@ -16,6 +16,8 @@ def train(words: list[str]) -> None:
     else:
         config = cli.compose_config(words)
         agent, env = config.build()
+        from rlx import verbs  # it loads all that trains, which a refusal above should not wait for
+
         trained = verbs.train_checked([agent], env, config.settings)
     if not trained.finished:
         raise KeyboardInterrupt

@@ -1,14 +1,14 @@
 """From names and plain values to checked agents."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import jax
 
 from rlx import registry
+from rlx.choose import AgentChoice, choose_agent
 from rlx.errors import ConfigurationError
-from rlx.settings import checked, checked_fields, environment_steps, settings_of
+from rlx.settings import checked, environment_steps, settings_of
 from rlx.types import Agent, Box, Discrete, EnvSpec, Key, MultiDiscrete, PyTree, Timestep
 
 _SPACE_NAMES = {Discrete: "discrete", MultiDiscrete: "factored", Box: "continuous"}
@@ -30,19 +30,6 @@ class Steppable(Protocol):
         ...
 
 
-@dataclasses.dataclass(frozen=True)
-class AgentChoice:
-    """An agent for no environment yet.
-
-    Attributes:
-        cls: its class.
-        hyperparameters: the fields that differ from their defaults, checked and converted.
-    """
-
-    cls: Any
-    hyperparameters: Mapping[str, Any]
-
-
 def make_agent(name: str, spec: EnvSpec | Steppable, **hyperparameters: Any) -> Agent:
     """Build the agent ``name`` for an environment; no other agent is imported.
 
@@ -56,20 +43,6 @@ def make_agent(name: str, spec: EnvSpec | Steppable, **hyperparameters: Any) -> 
             that environment.
     """
     return build_agent(choose_agent(name, hyperparameters), spec)
-
-
-def choose_agent(name: str, hyperparameters: Mapping[str, Any]) -> AgentChoice:
-    """Check all that can be checked without an environment.
-
-    Raises:
-        ConfigurationError: for an unknown agent, a field it does not have, or a value that does not fit.
-    """
-    cls = registry.agent_class(name)
-    own = settings_of(cls)
-    for key in hyperparameters:
-        if key not in own:
-            _refuse_foreign(key, name)
-    return AgentChoice(cls, checked_fields(cls, hyperparameters, "agent.", name))
 
 
 def build_agent(choice: AgentChoice, env: EnvSpec | Steppable) -> Agent:
@@ -108,15 +81,6 @@ def validate(agent: Agent) -> Agent:
 def agent_name(agent: Agent) -> str:
     """The name the agent is registered under, or its class's."""
     return registry.agent_name(type(agent))
-
-
-def _refuse_foreign(key: str, name: str) -> None:
-    """Name the agents that have the field ``key``, if any; only for that are they all imported."""
-    owners = [other for other in registry.agents() if key in settings_of(registry.agent_class(other))]
-    if owners:
-        raise ConfigurationError(
-            f"agent.{key} belongs to {', '.join(owners)}, not to {name}; leave it out, or choose that agent"
-        )
 
 
 def _fitting(agent: Agent) -> Agent:

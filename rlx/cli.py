@@ -1,43 +1,59 @@
 """The command line of the scripts in ``experiments/``: Hydra overrides in, checked settings out, exit codes."""
 
 import dataclasses
+import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 
+import rlx
 from rlx import registry
 from rlx.compose import Config, compose_values, presets
-from rlx.envs.api import make_env
 from rlx.envs.settings import EnvSettings
-from rlx.errors import ConfigurationError
-from rlx.runner.run import RunFailed
+from rlx.errors import ConfigurationError, RunFailed
+from rlx.runner.failures import from_outside
+from rlx.runner.interrupt import listening
 from rlx.runner.settings import RunSettings
 from rlx.settings import Setting, checked_fields, settings_of
+from rlx.task_names import BRAX_BACKENDS
 from rlx.usage import describe, line, listed, shown, task_options
 
-REFUSED, FAILED, INTERRUPTED = 2, 1, 130
+REFUSED, FAILED = 2, 1
 
 
 def main(script: Callable[[list[str]], None], help_text: Callable[[], str]) -> None:
-    """Run ``script`` on the command line's words; every refusal is one line, with exit code 2 (1 if a run failed)."""
+    """Run ``script`` on the command line's words; every refusal and failure is one line.
+
+    Exit codes: 2 for a refusal, 1 for a failure, and of a signal, 128 and its number: 130 for Ctrl-C, 143 for SIGTERM.
+    """
     words = sys.argv[1:]
-    try:
-        if {"-h", "--help"} & set(words):
-            print(help_text())
-        else:
+    if {"-h", "--help"} & set(words):
+        script = lambda words: print(help_text())  # noqa: E731
+    with listening() as listener:
+        try:
             script(words)
-    except ConfigurationError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(REFUSED)
-    except RunFailed as error:
-        print(f"failed: {error}", file=sys.stderr)
-        sys.exit(FAILED)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        except KeyboardInterrupt:
+            sys.exit(128 + (listener.signum or signal.SIGINT))
+        except Exception as error:
+            _end(error)
+
+
+def _end(error: Exception) -> NoReturn:
+    """Exit with one line on what went wrong; what nobody foresaw keeps its traceback."""
+    if isinstance(error, ConfigurationError):
+        line, code = f"error: {error}", REFUSED
+    elif isinstance(error, RunFailed):
+        line, code = f"failed: {error}", FAILED
+    elif what := from_outside(error):
+        line, code = f"failed: {what}", FAILED
+    else:
+        raise error
+    print(line, file=sys.stderr)
+    sys.exit(code)
 
 
 def parse_words(words: Sequence[str], settings: dict[str, Setting]) -> dict[str, Any]:
@@ -96,8 +112,8 @@ def train_help(words: Sequence[str] = ()) -> str:
 {listed("Environments: ", registry.environments())}
 
 Numbers may be written as 1e6, lists as [64,64], nothing as null; quote a word that holds spaces or brackets:
-'agent.hidden_sizes=[64, 64]'. Ctrl-C saves the run and says how to go on. Exit codes: 0 finished, 1 the run
-failed, 2 the configuration was refused (nothing is written then), 130 interrupted.
+'agent.hidden_sizes=[64, 64]'. Ctrl-C saves the run and says how to go on; so does SIGTERM. Exit codes: 0
+finished, 1 the run failed, 2 the configuration was refused (nothing is written then), 130 Ctrl-C, 143 SIGTERM.
 
 The run: key=default, range, meaning
 {describe(RunSettings)}
@@ -105,7 +121,7 @@ The run: key=default, range, meaning
 The environment
 {line("env=gymnax/CartPole-v1", "", "one of the environments above")}
 {describe(EnvSettings, "env.")}
-{line("env.backend=spring", "brax/* only", f"physics: {', '.join(registry.family('brax').BACKENDS)}")}
+{line("env.backend=spring", "brax/* only", f"physics: {', '.join(BRAX_BACKENDS)}")}
 {_own_options(words)}
 
 The agent
@@ -148,5 +164,5 @@ def _own_options(words: Sequence[str]) -> str:
     names = [word.removeprefix("env=") for word in words if word.startswith("env=")]
     if not names:
         return line("env.OPTION=VALUE", "", "the task's own options; env=NAME --help lists them")
-    options = [f"env.{name}={shown(value)}" for name, value in task_options(make_env(names[0])).items()]
+    options = [f"env.{name}={shown(value)}" for name, value in task_options(rlx.make_env(names[0])).items()]
     return listed(f"  {names[0]} itself has: ", options or ["no further options"], "  ")

@@ -1,6 +1,7 @@
 """From plain values by key to a checked configuration: presets, defaults, overrides.
 
-The one way to a run, for the command line, whose words are read in `rlx.cli`, and for the tables of `rlx.reproduce`.
+The one way to a run, for the command line, whose words are read in `rlx.cli`, and for the tables of `rlx.reproduce`. Of
+JAX and environments nothing is loaded before an agent is found, or the configuration is built.
 """
 
 import dataclasses
@@ -8,7 +9,7 @@ import difflib
 import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from hydra import compose, initialize_config_dir
@@ -17,14 +18,16 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from rlx import build, registry
-from rlx.build import AgentChoice
-from rlx.envs.api import Env, build_env
+from rlx import registry
+from rlx.choose import AgentChoice, choose_agent
 from rlx.envs.settings import EnvSettings, read_settings
 from rlx.errors import ConfigurationError, suggest
 from rlx.runner.settings import RunSettings
 from rlx.settings import Setting, checked_fields, settings_of
-from rlx.types import Agent
+
+if TYPE_CHECKING:
+    from rlx.envs.api import Env
+    from rlx.types import Agent
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -59,14 +62,17 @@ class Config:
         """Plain values for ``train``."""
         return dataclasses.asdict(self.settings)
 
-    def build(self) -> tuple[Agent, Env]:
+    def build(self) -> "tuple[Agent, Env]":
         """Agent and environment.
 
         Raises:
             ConfigurationError: if the environment or one of its options is unknown, or the agent cannot act there.
         """
+        from rlx.build import build_agent
+        from rlx.envs.api import build_env
+
         env = build_env(self.env_name, self.env_settings, self.options)
-        return build.build_agent(self.choice, env), env
+        return build_agent(self.choice, env), env
 
 
 def compose_values(values: Mapping[str, Any]) -> Config:
@@ -84,7 +90,7 @@ def compose_values(values: Mapping[str, Any]) -> Config:
     composed = _composed(values)
     agent, env = composed.pop("agent"), composed.pop("env")
     hyperparameters = {key: value for key, value in agent.items() if key != "name"}
-    choice = build.choose_agent(agent["name"], hyperparameters)
+    choice = choose_agent(agent["name"], hyperparameters)
     run_settings = RunSettings(**checked_fields(RunSettings, composed, "", "a run"))
     env_settings, options = read_settings({key: value for key, value in env.items() if key != "name"})
     return Config(agent, choice, env["name"], env_settings, options, run_settings)

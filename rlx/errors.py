@@ -1,4 +1,4 @@
-"""What a person is told who asks for something that cannot be: one line, the mistake and its remedy."""
+"""What a person is told who asks for something that cannot be, or whose run fails: one line."""
 
 import difflib
 from collections.abc import Iterable
@@ -6,6 +6,10 @@ from collections.abc import Iterable
 
 class ConfigurationError(ValueError):
     """A configuration that cannot run. The message is one line: the mistake and its remedy."""
+
+
+class RunFailed(RuntimeError):
+    """A run that cannot go on; what it saved before stays as it was."""
 
 
 def suggest(wrong: str, options: Iterable[str]) -> str:

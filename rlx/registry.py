@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 from rlx.errors import ConfigurationError, suggest
+from rlx.task_names import names_of
 
 _AGENTS = {
     "dqn": "rlx.agents.dqn:DQN",
@@ -13,7 +14,7 @@ _AGENTS = {
     "ppo": "rlx.agents.ppo:PPO",
 }
 
-# A family is a module with `names()` and `make(name, params=None, **options) -> Built`, see `rlx.envs.family`.
+# A family is a module with `make(name, params=None, **options) -> Built`, see `rlx.envs.family`.
 _FAMILIES = {
     "brax": "rlx.envs.brax",
     "gymnax": "rlx.envs.gymnax",
@@ -60,5 +61,5 @@ def family(name: str) -> Any:
 
 
 def environments() -> tuple[str, ...]:
-    """Full names of all environments, such as ``"brax/ant"``."""
-    return tuple(f"{prefix}/{name}" for prefix in _FAMILIES for name in family(prefix).names())
+    """Full names of all environments, such as ``"brax/ant"``; imports no family."""
+    return tuple(f"{prefix}/{name}" for prefix in _FAMILIES for name in names_of(prefix))

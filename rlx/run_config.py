@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rlx import build, registry
+from rlx.envs import parameters
 from rlx.envs.api import Env, make_env
 from rlx.errors import ConfigurationError
 from rlx.runner import folder as run_folder
@@ -40,7 +41,11 @@ def read_back(
         raise ConfigurationError(f"{file}: no agent is called {config['agent'].get('name')!r}; pass the run's agent=")
     if env is None and "/" not in str(config["env"].get("name")):
         raise ConfigurationError(f"{file}: no environment is called {config['env'].get('name')!r}; pass the run's env=")
+    noted = parameters.notes(config["env"])
+    if env is None and noted:
+        raise ConfigurationError(f"{file} has a note of {', '.join(noted)}, not the arrays; pass the run's env=")
     try:
+        parameters.check_notes(config["env"], env.config if env else config["env"])
         env = make_env(**config["env"]) if env is None else env
         agents = _agents_of(config["agent"], env) if agent is None else listed(agent)
         return agents, env, make_settings(**config["run"])
@@ -75,7 +80,9 @@ def agent_config(agents: Sequence[Agent]) -> dict[str, Any]:
 def _agents_of(config: Mapping[str, Any], env: Env) -> list[Agent]:
     """The inverse of `_agent_config`."""
     fields = settings_of(registry.agent_class(config["name"]))
-    varied = [name for name, value in config.items() if isinstance(value, list) and fields[name].type is float]
+    varied = [
+        name for name, value in config.items() if isinstance(value, list) and fields[name].type in (float, float | None)
+    ]
     if not varied:
         return [build.make_agent(spec=env, **config)]
     each = zip(*(config[name] for name in varied), strict=True)

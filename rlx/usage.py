@@ -4,13 +4,12 @@ import dataclasses
 import inspect
 import textwrap
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax
-import numpy as np
-
-from rlx.envs.api import Env
 from rlx.settings import Setting, settings_of
+
+if TYPE_CHECKING:
+    from rlx.envs.api import Env
 
 _WIDTH, _KEY, _LIMITS = 120, 36, 17
 
@@ -37,14 +36,14 @@ def listed(head: str, names: Iterable[str], separator: str = ", ") -> str:
 
 def shown(value: Any) -> str:
     """A default as it is typed on the command line."""
-    if isinstance(value, (np.ndarray, jax.Array)):
-        value = np.asarray(value).tolist()
+    if hasattr(value, "tolist"):  # an array, of NumPy or of JAX
+        value = value.tolist()
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return str(list(value)).replace(" ", "") if isinstance(value, (list, tuple)) else str(value)
 
 
-def task_options(env: Env) -> dict[str, Any]:
+def task_options(env: "Env") -> dict[str, Any]:
     """The task's parameters and constructor arguments with their defaults, but for what rlx's own keys set."""
     if hasattr(env.task.inner, "options"):
         return dict(env.task.inner.options)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import importlib.util
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,21 +11,21 @@ from rlx import build
 from rlx.envs.api import Env
 from rlx.errors import ConfigurationError
 from rlx.loggers.console import Console
-from rlx.loggers.jsonl import JsonLines, read_rows, truncate_after
-from rlx.loggers.tensorboard import TensorBoard
-from rlx.loggers.wandb import WandB
-from rlx.run_config import agent_config, differing, listed, make_settings, plain, read_back
+from rlx.loggers.jsonl import read_rows, truncate_after
+from rlx.paths import expand
+from rlx.run_config import agent_config, listed, make_settings, plain, read_back
 from rlx.runner import folder as run_folder
 from rlx.runner.checkpoint import Checkpoints
 from rlx.runner.evaluate import Evaluation
-from rlx.runner.evaluation_rows import evaluation_rows
-from rlx.runner.observers import Logger, Progress
+from rlx.runner.lock import locked
+from rlx.runner.observers import Progress
 from rlx.runner.plan import Plan
 from rlx.runner.population import Member, Population, members_of, stack
-from rlx.runner.run import Evaluated, Event, Note, Phase, Progressed, Run, Stopped, load_acting
+from rlx.runner.run import Run, Stopped, failing_in_one_line, load_acting
 from rlx.runner.settings import RunSettings
 from rlx.settings import checked, settings_of
 from rlx.types import Agent, Clock, Mode, PyTree
+from rlx.watching import loggers_of, watch
 
 
 class Trained(NamedTuple):
@@ -65,7 +65,7 @@ def train(
 ) -> Trained:
     """Train a population in ``env`` as one program, in a new run folder: every agent with every seed.
 
-    Ctrl-C saves and returns early; ``resume`` goes on.
+    Ctrl-C and SIGTERM save and return early; ``resume`` goes on.
 
     Args:
         agent: hyperparameters, from ``make_agent`` or built by hand; or several that differ in real-valued ones only.
@@ -76,7 +76,7 @@ def train(
 
     Raises:
         ConfigurationError: if something cannot work; nothing is written then.
-        RunFailed: if a loss or a return is no longer finite.
+        RunFailed: if a loss or a return is no longer finite, the disk is full or memory runs out.
     """
     agents = [build.validate(each) for each in listed(agent)]
     return train_checked(agents, env, make_settings(**settings), quiet, progress)
@@ -89,12 +89,14 @@ def train_checked(
 
     Raises:
         ConfigurationError: if they do not fit together; nothing is written then.
-        RunFailed: if a loss or a return is no longer finite.
+        RunFailed: if a loss or a return is no longer finite, the disk is full or memory runs out.
     """
     population = _population(agents, env, settings)
     config = {"agent": agent_config(agents), "env": plain(env.config), "run": dataclasses.asdict(settings)}
-    folder = run_folder.create(settings.run_dir, config)
-    return _run(population, env, settings, folder, quiet, progress)
+    folder = run_folder.place(settings.run_dir, config)
+    with locked(folder) as note:
+        run_folder.begin(folder, config)
+        return _run(population, env, settings, folder, quiet, progress, note)
 
 
 def resume(
@@ -115,9 +117,10 @@ def resume(
         progress: shows how far the run is, instead of the live display.
 
     Raises:
-        ConfigurationError: if there is no such run, or its checkpoint is missing or damaged.
+        ConfigurationError: if there is no such run, its checkpoint is missing or damaged, or it runs already.
+        RunFailed: as ``train``.
     """
-    folder = Path(folder).expanduser()
+    folder = expand(folder)
     agents, env, settings = read_back(folder, agent, env)
     steps = _plan(agents[0], settings).steps
     parts = (folder / "checkpoints", folder / "policy")
@@ -125,7 +128,9 @@ def resume(
         told = f"{folder} is finished, at step {steps}; for more steps start a new run with a larger total_steps"
         (progress.message if progress else print)(told)
         return load(folder, agent=agents, env=env)
-    return _run(_population(agents, env, settings), env, settings, folder, quiet, progress)
+    population = _population(agents, env, settings)
+    with locked(folder) as note:
+        return _run(population, env, settings, folder, quiet, progress, note)
 
 
 def load(folder: str | Path, *, agent: Agent | Sequence[Agent] | None = None, env: Env | None = None) -> Trained:
@@ -134,7 +139,7 @@ def load(folder: str | Path, *, agent: Agent | Sequence[Agent] | None = None, en
     Raises:
         ConfigurationError: if there is no such run, or its policy is missing or damaged.
     """
-    folder = Path(folder).expanduser()
+    folder = expand(folder)
     agents, env, settings = read_back(folder, agent, env)
     members = members_of(agents, settings.all_seeds)
     clock = Clock.start(settings.total_steps, _plan(agents[0], settings).steps_per_iteration)
@@ -190,72 +195,55 @@ def _population(agents: Sequence[Agent], env: Env, settings: RunSettings) -> Pop
         )
     if settings.wandb and importlib.util.find_spec("wandb") is None:
         raise ConfigurationError("wandb=true needs wandb: pip install 'rlx[wandb]', or leave it out")
-    members = members_of(agents, settings.all_seeds)
-    population = Population(
-        members,
-        env,
-        settings.eval_episodes,
-        settings.eval_mode,
-        settings.solved_return,
-        eval_max_steps=settings.eval_max_steps,
-    )
+    members, evaluation = members_of(agents, settings.all_seeds), (settings.eval_episodes, settings.eval_mode)
+    population = Population(members, env, *evaluation, settings.solved_return, eval_max_steps=settings.eval_max_steps)
     population.plan(Clock.start(settings.total_steps, plan.steps_per_iteration))
     return population
 
 
 def _run(
-    population: Population, env: Env, settings: RunSettings, folder: Path, quiet: bool, progress: Progress | None
+    population: Population,
+    env: Env,
+    settings: RunSettings,
+    folder: Path,
+    quiet: bool,
+    progress: Progress | None,
+    note: str | None,
 ) -> Trained:
-    agent = population.members[0].agent
-    plan = _plan(agent, settings)
-    checkpoints = Checkpoints(folder / "checkpoints", settings.keep_checkpoints, best=True)
-    step = max(checkpoints.steps(), default=-1)
-    seconds_before = _rewind(folder, step)
-    title = f"{build.agent_name(agent)} on {env.name}"
+    title = f"{build.agent_name(population.members[0].agent)} on {env.name}"
+    plan = _plan(population.members[0].agent, settings)
     with ExitStack() as stack:
-        loggers = [stack.enter_context(closing(logger)) for logger in _loggers(settings, folder, step)]
         if progress is None:
             progress = stack.enter_context(Console(title, plan.steps, len(population.members), quiet))
-        progress.message(f"run folder: {folder}")
-        run = Run(population, plan, settings.total_steps, folder, checkpoints, seconds_before)
-        progress.message(population.plan(run.clock))
-        try:
-            end = _watch(run, population.members, loggers, progress)
-        except KeyboardInterrupt:
-            progress.message(f"interrupted; resume={folder} goes on from what was saved last")
-            raise
+        for text in filter(None, (f"run folder: {folder}", note)):
+            progress.message(text)
+        end = _go_on_or_say_how(population, plan, settings, folder, progress)
         progress.message(f"run folder: {folder}" if end.finished else f"interrupted and saved; resume={folder} goes on")
     return Trained(folder, population.members, env, settings, end.acting, end.step, end.finished)
 
 
-def _watch(run: Iterable[Event], members: Sequence[Member], loggers: Iterable[Logger], progress: Progress) -> Stopped:
-    """Let the run go on until it stops, and tell loggers and progress what happens."""
-    seeds = [member.seed for member in members]
-    values = differing([member.agent for member in members])
-    for event in run:
-        match event:
-            case Phase(name):
-                progress.phase(name)
-            case Note(text):
-                progress.message(text)
-            case Progressed(step, window):
-                progress.progress(step, *_known_mean(window))
-            case Evaluated(step, result, window, seconds):
-                rows = evaluation_rows(step, seeds, values, seconds, result, window)
-                for logger in loggers:
-                    logger.rows(rows)
-                means = result.returns.mean(axis=1)
-                progress.evaluation(step, float(means.mean()), float(means.min()), float(means.max()))
-            case Stopped():
-                return event
-    raise AssertionError("a run ends by saying so")
+def _go_on_or_say_how(
+    population: Population, plan: Plan, settings: RunSettings, folder: Path, progress: Progress
+) -> Stopped:
+    """`_go_on`; what stops it from outside leaves one line on what is safe."""
+    try:
+        with failing_in_one_line(folder):
+            return _go_on(population, plan, settings, folder, progress)
+    except KeyboardInterrupt:
+        progress.message(f"interrupted; resume={folder} goes on from what was saved last")
+        raise
 
 
-def _known_mean(window: Mapping[str, Any]) -> Iterator[float]:
-    """The mean training return over members that have one, if any has."""
-    returns = [value for value in window.get("training/return_mean", ()) if value == value]
-    if returns:
-        yield float(sum(returns) / len(returns))
+def _go_on(population: Population, plan: Plan, settings: RunSettings, folder: Path, progress: Progress) -> Stopped:
+    """Drive the run in ``folder`` from its newest checkpoint until it stops."""
+    checkpoints = Checkpoints(folder / "checkpoints", settings.keep_checkpoints, best=True)
+    step = max(checkpoints.steps(), default=-1)
+    seconds_before = _rewind(folder, step)
+    with ExitStack() as stack:
+        loggers = [stack.enter_context(closing(logger)) for logger in loggers_of(settings, folder, step)]
+        run = Run(population, plan, settings.total_steps, folder, checkpoints, seconds_before)
+        progress.message(population.plan(run.clock, resumed=step >= 0))
+        return watch(stack.enter_context(closing(iter(run))), population.members, loggers, progress)
 
 
 def _plan(agent: Agent, settings: RunSettings) -> Plan:
@@ -271,12 +259,3 @@ def _rewind(folder: Path, step: int) -> float:
     evaluated = max(Checkpoints(folder / "policy", keep=1, read_only=True).steps(), default=-1) >= step
     truncate_after(log, step if evaluated else step - 1)
     return max((row["wall_time"] for row in read_rows(log)), default=0.0)
-
-
-def _loggers(settings: RunSettings, folder: Path, step: int) -> list[Logger]:
-    loggers: list[Logger] = [JsonLines(folder / "metrics.jsonl")]
-    if settings.tensorboard and importlib.util.find_spec("tensorboardX"):
-        loggers.append(TensorBoard(folder, purge_step=step + 1 if step >= 0 else None))
-    if settings.wandb:
-        loggers.append(WandB(settings.wandb_project, folder.name, run_folder.read_config(folder), folder))
-    return loggers

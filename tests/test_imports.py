@@ -10,9 +10,10 @@ FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__
 
 # Packages and modules of rlx from the bottom to the top; each imports only from the levels below its own.
 LEVELS = (
-    {"errors", "devices", "sums"},
-    {"types", "settings"},
+    {"errors", "devices", "sums", "switches"},
+    {"types", "settings", "task_names", "paths"},
     {"registry"},
+    {"choose"},
     {"build"},
     {"ops", "networks", "replay", "envs"},
     {"learning"},
@@ -20,6 +21,7 @@ LEVELS = (
     {"runner"},
     {"loggers", "report"},
     {"run_config"},
+    {"watching"},
     {"verbs"},
     {"compose"},
     {"sweep", "teaching"},
@@ -29,14 +31,15 @@ LEVELS = (
 )
 # What lies below and still must not be known: agents are built from an EnvSpec, and the loop from an Agent.
 NEVER = {
+    "choose": {"types"},  # it loads JAX
     "build": {"devices"},
-    "ops": {"registry", "build", "devices"},
-    "networks": {"registry", "build", "devices"},
-    "replay": {"registry", "build", "devices"},
-    "envs": {"build", "devices"},
-    "learning": {"registry", "build", "devices", "envs"},
-    "agents": {"registry", "build", "devices", "envs"},
-    "runner": {"registry", "build", "devices", "agents", "learning", "ops", "networks"},
+    "ops": {"registry", "choose", "build", "devices"},
+    "networks": {"registry", "choose", "build", "devices"},
+    "replay": {"registry", "choose", "build", "devices"},
+    "envs": {"choose", "build", "devices"},
+    "learning": {"registry", "choose", "build", "devices", "envs"},
+    "agents": {"registry", "choose", "build", "devices", "envs"},
+    "runner": {"registry", "choose", "build", "devices", "agents", "learning", "ops", "networks"},
     "loggers": {"agents", "ops", "networks", "replay", "envs", "runner"},
     "report": {"agents", "ops", "networks", "replay", "envs", "runner"},
 }
@@ -74,3 +77,9 @@ def test_a_file_imports_only_from_below(file):
 def test_reports_compute_without_jax():
     for file in (PACKAGE / "report").rglob("*.py"):
         assert {name.partition(".")[0] for name in imported(file)} & {"jax", "flax", "optax", "chex"} == set()
+
+
+def test_gymnax_is_imported_in_one_place():
+    """It comes with plotting libraries, which only that place leaves out."""
+    importers = {file for file in FILES if {name.partition(".")[0] for name in imported(file)} & {"gymnax"}}
+    assert {file.name for file in importers} == {"gymnax_api.py"}

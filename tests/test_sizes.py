@@ -17,7 +17,7 @@ NESTING: dict[str, int] = {
     "rlx/loggers/jsonl.py:read_rows": 3,
     "rlx/reproduce/perform.py:perform": 3,
     "rlx/runner/folder.py:_as_yaml": 3,
-    "rlx/verbs.py:_watch": 3,
+    "rlx/watching.py:watch": 3,
 }
 BLOCKS = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.Match)
 

@@ -100,7 +100,8 @@ def test_evaluation_is_that_of_the_run_unless_told_otherwise(trained, env):
 
 def test_an_agent_of_ones_own_is_handed_back_to_go_on(env, tmp_path, capsys):
     path = tmp_path / "run"
-    run_folder.create(str(path), {"agent": {"name": "Walk"}, "env": env.config, "run": TINY})
+    config = {"agent": {"name": "Walk"}, "env": env.config, "run": TINY}
+    run_folder.begin(run_folder.place(str(path), config), config)
     with pytest.raises(rlx.ConfigurationError, match=r"no agent is called 'Walk'; pass the run's agent="):
         rlx.resume(path)
     assert rlx.resume(path, agent=Walk(env.spec), quiet=True).finished
@@ -135,7 +136,7 @@ def test_options_in_numpy_types_are_written_as_plain_numbers(tmp_path, monkeypat
 def test_an_option_that_no_file_can_hold_is_refused_and_nothing_written(tmp_path):
     config = {"agent": {"name": "ppo"}, "env": {"name": "jumanji/Maze-v0", "generator": object()}, "run": {}}
     with pytest.raises(rlx.ConfigurationError, match=r"env\.generator is a object, which a run folder cannot keep"):
-        run_folder.create(str(tmp_path / "run"), config)
+        run_folder.place(str(tmp_path / "run"), config)
     assert not (tmp_path / "run").exists()
 
 
@@ -143,7 +144,7 @@ def test_runs_of_the_same_second_do_not_share_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("time.strftime", lambda format: "now")
     config = {"agent": {"name": "a"}, "env": {"name": "b/c"}, "run": {}}
-    made = [str(run_folder.create(None, config)) for _ in range(3)]
+    made = [str(run_folder.place(None, config)) for _ in range(3)]
     assert made == ["runs/now-a-b-c", "runs/now-a-b-c-2", "runs/now-a-b-c-3"]
 
 
@@ -151,7 +152,7 @@ def test_a_home_folder_is_understood(tmp_path, monkeypatch, trained):
     monkeypatch.setenv("HOME", str(trained.folder.parent))
     assert rlx.load("~/run", agent=Walk(trained.env.spec)).step == 24
     config = {"agent": {"name": "a"}, "env": {"name": "b"}, "run": {}}
-    assert run_folder.create("~/other", config) == trained.folder.parent / "other"
+    assert run_folder.place("~/other", config) == trained.folder.parent / "other"
 
 
 def test_settings_are_checked():

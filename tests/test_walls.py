@@ -24,8 +24,9 @@ def agents_loaded(code):
     [
         "import rlx",
         "import rlx.report.tables, rlx.report.statistics, rlx.report.curves, rlx.report.runs, rlx.report.figures",
-        "import rlx.settings, rlx.errors, rlx.registry, rlx.agents.fields",
-        "import rlx\nrlx.agents()",
+        "import rlx.settings, rlx.errors, rlx.registry, rlx.agents.fields, rlx.envs.settings, rlx.runner.settings",
+        "import rlx.cli",
+        "import rlx\nrlx.agents()\nrlx.environments()",
     ],
 )
 def test_no_jax(code):
@@ -67,7 +68,8 @@ def test_making_an_environment_imports_only_its_family():
 
 FIRST = {
     **{
-        room: f"import rlx.{room}" for room in ("ops.returns", "networks.dense", "replay.ring", "agents.dqn", "compose")
+        room: f"import rlx.{room}"
+        for room in ("ops.returns", "networks.dense", "replay.ring", "agents.dqn", "envs.finite_mdp", "build")
     },
     "an environment, which loads Gymnax": "import rlx.envs.vector",
     "JAX": "import jax\nimport rlx\njax.numpy.zeros(1)\nimport rlx.types",

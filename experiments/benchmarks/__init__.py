@@ -7,5 +7,6 @@ BENCHMARKS = {
     "breakdown": "what share of an iteration of PPO each part takes",
     "environments": "steps a second of microRTS by itself",
     "masked_run": "how long a training of masked PPO in microRTS takes, and what of it",
+    "startup": "how long commands take until they say or do something, beside the import of JAX",
     "many_actions": "what share of a learning event of MBMA each part takes",
 }

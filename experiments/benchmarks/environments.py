@@ -99,7 +99,7 @@ class Random:
 
     def init(self, key: Key) -> "Random":
         """The agent itself is its state."""
-        return dataclasses.replace(self, weight=jnp.zeros(()))
+        return dataclasses.replace(self, weight=jnp.zeros(()))  # type: ignore[arg-type]
 
     def act(self, state: PyTree, timestep: Timestep, key: Key, clock: Clock) -> tuple[jax.Array, dict[str, Any]]:
         """Random actions that the mask allows."""
@@ -114,7 +114,7 @@ class Random:
         return draw(key, timestep.action_mask, self.spec.nvec)
 
 
-def draw(key: Key, mask: jax.Array, nvec: tuple[int, ...]) -> jax.Array:
+def draw(key: Key, mask: Any, nvec: tuple[int, ...]) -> jax.Array:
     """Random actions ``[N, 8]``: as source and target the first valid cell from a random one on, or else that one."""
     action = jax.random.randint(key, (mask.shape[0], len(nvec)), 0, np.array(nvec))
     cells = np.arange(nvec[0])

@@ -21,7 +21,7 @@ MEMBERS = {
 }
 DESCRIPTION = """Environment steps a second of all members together, on all devices, medians of interleaved
 repetitions. So many members as a column says are computed side by side on each device, and such groups take turns. On
-CPU rlx has one at a time, and four of DQN, whose rollouts are small (`rlx.runner.population.side_by_side_for`)."""
+CPU rlx has one at a time, and four of DQN, whose rollouts are small (`rlx.runner.layout.side_by_side_for`)."""
 
 
 def measure(settings: Settings) -> Report:

@@ -12,6 +12,7 @@ from rlx.learning.on_policy import minibatch_epochs
 from rlx.ops.optimisers import Optimiser
 from rlx.runner import loop, population
 from rlx.runner.collect import collect
+from rlx.runner.layout import layout_for
 from rlx.runner.programs import compiler_options
 from rlx.types import Clock, Key, PyTree
 
@@ -22,8 +23,8 @@ _ENDLESS = 2**30  # environment steps
 
 
 def whole(agent: Any, env: Env, members: int = 1, side_by_side: int | None = None) -> Program:
-    """The training program itself; ``side_by_side`` is that of `population.layout_for`."""
-    layout = population.layout_for(members, side_by_side=side_by_side)
+    """The training program itself; ``side_by_side`` is that of `layout.layout_for`."""
+    layout = layout_for(members, side_by_side=side_by_side)
     trained = population.Population(population.members_of([agent], range(members)), env, layout=layout)
     states = trained.start(clock_of(agent))
 

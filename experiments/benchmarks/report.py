@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.markdown import Markdown
 
+from rlx.devices import num_cores
 from rlx.report.tables import write_table
 from rlx.settings import hyper
 
@@ -44,13 +45,13 @@ class Report:
     rows: Sequence[Mapping[str, Any]]
 
 
-def publish(report: Report, folder: Path, load: float) -> None:
+def publish(report: Report, folder: Path, load: float | None) -> None:
     """Write ``<name>.md`` and ``<name>.csv``, and show the page.
 
     Args:
         report: what was found.
         folder: made if it is not there.
-        load: of the machine before the start.
+        load: of the machine before the start, if it is known.
     """
     folder.mkdir(parents=True, exist_ok=True)
     stem = folder / report.name
@@ -59,7 +60,7 @@ def publish(report: Report, folder: Path, load: float) -> None:
     markdown = "\n\n".join(
         (
             f"# {report.title}",
-            f"{machine()}; {versions()}; load before the start {load:.1f}.",
+            f"{machine()}; {versions()}; load before the start {'unknown' if load is None else f'{load:.1f}'}.",
             report.description.strip(),
             page.read_text(encoding="utf-8"),
         )
@@ -71,10 +72,19 @@ def publish(report: Report, folder: Path, load: float) -> None:
 
 def machine() -> str:
     """Processor, cores, system and Python in a few words."""
-    info = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.partition(":")[2].strip() for line in info if line.startswith("model name")), "CPU")
-    cores = len(os.sched_getaffinity(0))
-    return f"{cores} cores of {model}, {platform.system()}, Python {platform.python_version()}"
+    info = Path("/proc/cpuinfo")  # on Linux
+    lines = info.read_text().splitlines() if info.exists() else []
+    known = platform.processor() or platform.machine() or "CPU"
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), known)
+    return f"{num_cores()} cores of {model}, {platform.system()}, Python {platform.python_version()}"
+
+
+def load() -> float | None:
+    """How many processes wanted to run, on average over the last minute; ``None`` where the system does not say."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None
 
 
 def versions() -> str:

@@ -46,7 +46,7 @@ class Measurement:
         steps_per_second: environment steps of all members, one value a repetition.
         cold_compile_seconds: tracing and compiling with an empty compilation cache.
         warm_compile_seconds: the same in a new process, with the cache that the first one left.
-        peak_bytes: largest resident memory of the process.
+        peak_bytes: largest resident memory of the process; ``None`` where the system does not say.
         versions: of the system's packages.
     """
 
@@ -55,7 +55,7 @@ class Measurement:
     steps_per_second: list[float]
     cold_compile_seconds: float
     warm_compile_seconds: float
-    peak_bytes: int
+    peak_bytes: int | None
     versions: dict[str, str]
 
 
@@ -146,7 +146,7 @@ def row(measured: Measurement, rlx: Measurement | None) -> dict[str, Any]:
     return cells | {
         "cold compile, s": measured.cold_compile_seconds,
         "warm compile, s": measured.warm_compile_seconds,
-        "peak memory, MiB": round(measured.peak_bytes / 2**20),
+        "peak memory, MiB": "" if measured.peak_bytes is None else round(measured.peak_bytes / 2**20),
     }
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rlx.errors import ConfigurationError
-from rlx.runner.run import RunFailed
+from rlx.errors import ConfigurationError, RunFailed
+from rlx.paths import expand
 
 ROOT = Path(__file__).parents[2]
 WORKERS = Path("experiments/benchmarks/peers")
@@ -49,7 +49,7 @@ def other_checkout(folder: Path) -> System:
     Raises:
         ConfigurationError: if it has no worker to do the cases.
     """
-    folder = folder.expanduser().absolute()
+    folder = expand(folder).absolute()
     if not (folder / WORKERS / RLX.worker).is_file():
         raise ConfigurationError(f"against={folder} has no {WORKERS / RLX.worker}; name a checkout of rlx that has it")
     return System("against", RLX.python, folder, RLX.worker, str(folder))
@@ -92,8 +92,8 @@ class Worker:
         steps = self.task["iterations"] * self.task["steps_per_iteration"] * self.task["members"]
         return steps / self._reply()["seconds"]
 
-    def finish(self) -> int:
-        """End the process; its peak memory in bytes."""
+    def finish(self) -> int | None:
+        """End the process; its peak memory in bytes, if the system tells."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         peak_bytes = self._reply()["peak_bytes"]

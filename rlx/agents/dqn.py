@@ -166,9 +166,10 @@ class DQN:
         q_value = jnp.take_along_axis(q_values, batch.action[:, None], axis=-1)[:, 0]
         td_error = target - q_value
         loss = jnp.mean(td.huber(td_error, 1.0) if self.loss == "huber" else 0.5 * jnp.square(td_error))
+        in_rewards = value_rescaling.restore if self.value_rescaling else lambda values: values
         return loss, {
             "loss": loss,
-            "q_value": q_value.mean(),
+            "q_value": in_rewards(q_value).mean(),
             "td_error": jnp.abs(td_error).mean(),
-            "log_gap_deviation": td.log_gap_deviation(q_values),
+            "log_gap_deviation": td.log_gap_deviation(td.log_gap(in_rewards(q_values), batch.action_mask)),
         }

@@ -60,8 +60,10 @@ class LogDQN:
         "adam", "rmsprop is the paper's (learning_rate 2.5e-3)", choices=("adam", "rmsprop"), static=True
     )
     learning_rate: float = hyper(1e-3, "step size in log space: the paper's beta_log", within="(0, inf)")
-    beta_reg: float = hyper(0.1, "step size in value space at the start; 1 leaves that step out", within="(0, 1]")
-    beta_reg_final: float = hyper(0.1, "step size in value space at the end, reached linearly", within="(0, 1]")
+    beta_reg: float = hyper(0.1, "step size in value space; 1 leaves that step out", within="(0, 1]")
+    beta_reg_final: float | None = hyper(
+        None, "step size in value space at the end, reached linearly; null: beta_reg throughout", within="(0, 1]"
+    )
     discount: float = hyper(0.96, "discount of one step", within="(0, 1)")
     k: float = hyper(
         100.0, "values below discount**k count as zero; at least the longest delay of a reward", within="(0, inf)"
@@ -121,7 +123,8 @@ class LogDQN:
         """Store the rollout; once warm, descend on minibatches of the replay; now and then copy to the target."""
         count = clock.iterations * self.rollout_length
         replay = replays.add(state.replay, self.stored(rollout), count)
-        beta_reg = optimisers.linear_schedule(self.beta_reg, self.beta_reg_final, clock.before.progress)
+        final = self.beta_reg if self.beta_reg_final is None else self.beta_reg_final
+        beta_reg = optimisers.linear_schedule(self.beta_reg, final, clock.before.progress)
 
         def descend(learner: PyTree, key: Key) -> tuple[PyTree, Losses]:
             params, opt_state = learner
@@ -196,7 +199,9 @@ class LogDQN:
                 batch.reward, next_log_value, terminated[:, None], discount, self.max_reward / (1.0 - self.discount)
             )
         reward = jnp.stack(log_mapping.split_reward(batch.reward[:, 0] - batch.reward[:, 1]), axis=-1)
-        max_value, log_floor = self.max_reward / (1.0 - discount), self.k * jnp.log(discount)
+        # Both by n, also where the end of an episode cuts the window.
+        max_value = self.max_reward / (1.0 - self.discount**self.n_step)
+        log_floor = self.n_step * self.log_mapping.log_floor
         return target(reward, next_log_value, terminated[:, None], discount, max_value, log_floor)
 
     def td_loss(
@@ -212,13 +217,15 @@ class LogDQN:
         error = target - y
         loss = td.huber(error, 1.0) if self.loss == "huber" else 0.5 * jnp.square(error)
         loss = jnp.mean(loss.sum(axis=-1))
-        values = jnp.exp(self.log_mapping.inverse(outputs))
+        log_values = self.log_mapping.inverse(outputs)
+        values = jnp.exp(log_values)
         q_values = values[..., 0] - values[..., 1]
+        log_gap = log_mapping.log_gap(log_values[..., 0], log_values[..., 1], batch.action_mask)
         return loss, {
             "loss": loss,
             "q_value": jnp.take_along_axis(q_values, batch.action[:, None], axis=-1).mean(),
             "log_td_error": jnp.abs(error).mean(),
-            "log_gap_deviation": td.log_gap_deviation(q_values),
+            "log_gap_deviation": td.log_gap_deviation(log_gap),
         }
 
 

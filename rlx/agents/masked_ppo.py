@@ -112,12 +112,11 @@ class MaskedPPO:
     step_statistics: bool = hyper(
         False, "take each observation into the statistics before acting on it, as the released code", static=True
     )
+    statistics_start: float = hyper(0.0, "weight of mean 0 and variance 1 to begin statistics with", within="[0, inf)")
     restarts: bool = hyper(
         False, "begin every batch with new episodes, as the released code; it must be longer than they are", static=True
     )
-    hidden_sizes: tuple[int, ...] = hyper(
-        (64, 64), "hidden units where the observation is no map of the paper's", within="[1, inf)", static=True
-    )
+    hidden_sizes: tuple[int, ...] = hyper((64, 64), "hidden units off the paper's maps", within="[1, inf)", static=True)
     activation: str = hyper("tanh", "activation of those hidden layers", choices=("tanh", "relu", "swish"), static=True)
 
     @property
@@ -140,16 +139,20 @@ class MaskedPPO:
         """Return a new agent's state.
 
         Raises:
-            ConfigurationError: if the batch cannot be cut into equal minibatches.
+            ConfigurationError: if the batch cannot be cut into equal minibatches, or there is a single advantage.
         """
-        on_policy.check_minibatches(self.num_envs * self.rollout_length, self.num_minibatches)
+        batch_size = self.num_envs * self.rollout_length
+        on_policy.check_minibatches(batch_size, self.num_minibatches)
+        parts = self.num_minibatches if self.advantages == "minibatch" else 1
+        on_policy.check_spread(batch_size, parts, "lower num_minibatches or raise num_envs or rollout_length")
         actor_key, critic_key = jax.random.split(key)
         obs = jnp.zeros(self.spec.obs_shape)
         params = {"actor": self.actor.init(actor_key, obs), "critic": self.critic.init(critic_key, obs)}
+        statistics = running_statistics.init(self.spec.obs_shape, self.statistics_start)
         return MaskedPPOState(
             params=params,
             opt_state=self.optimiser.init(params),
-            statistics=running_statistics.init(self.spec.obs_shape) if self.normalise_observations else None,
+            statistics=statistics if self.normalise_observations else None,
         )
 
     def act(
@@ -247,10 +250,8 @@ class MaskedPPO:
         batch = on_policy.make_batch(learned, obs, value, next_value, self.discount, self.trace_decay)
         if self.advantages == "minibatch":
             return batch
-        advantage = batch.advantage
         # By the sample deviation, as the released code.
-        standardised = (advantage - advantage.mean()) / (advantage.std(ddof=1) + 1e-10)
-        return dataclasses.replace(batch, advantage=standardised)
+        return dataclasses.replace(batch, advantage=on_policy.standardise(batch.advantage, ddof=1, epsilon=1e-10))
 
     def values_of(self, state: MaskedPPOState, rollout: Transition) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Observations ``[T, N, ...]`` as the networks see them, their values, and those of what they led to."""

@@ -3,7 +3,8 @@
 PPO, whose policy loss averages over more than the one action taken in each state. ``source`` says where the extra
 samples come from; collection, critic and optimiser are PPO's, and the critic never sees them:
 
-* ``none``: there are none. This is PPO, bit for bit.
+* ``none``: there are none. This is PPO, bit for bit, with ``normalise_advantages=false``, and with the same
+  ``normalise_observations`` and ``entropy_coefficient``, whose defaults differ here.
 * ``model``: more actions of the visited states, valued by rollouts of a learned model (MBMA, section 5).
 * ``states``: states that such a rollout passes through, with its actions (MBPO-style).
 * ``critic``: more actions of the visited states, valued by two Q-functions (QMA).
@@ -26,7 +27,7 @@ from flax import struct
 from rlx.agents import fields
 from rlx.errors import ConfigurationError
 from rlx.learning import extra_samples, on_policy
-from rlx.learning.extra_samples import ActorCritic, Extras, Imagination, Source
+from rlx.learning.extra_samples import ActorCritic, Extras, Imagination, Scalar, Source
 from rlx.learning.extra_sources import CriticSource, Fit, ModelSource, ReplaySize, Simulator, SimulatorSource
 from rlx.learning.on_policy import Batch, Losses
 from rlx.networks import running_statistics
@@ -67,7 +68,8 @@ class MBMA:
     simulator: Simulator | None = environment_step()
     source: str = hyper("model", "of extra samples; none: there are none", choices=SOURCES, static=True)
     num_extras: int = hyper(8, "extra samples a state", within="[1, inf)", static=True)
-    horizon: int = hyper(8, "longest rollout of model or simulator; unused by states", within="[1, inf)", static=True)
+    horizon: int = hyper(8, "longest rollout; of states with released_states only", within="[1, inf)", static=True)
+    released_states: bool = hyper(False, "min(horizon, n + 2) steps for n states, as the released code", static=True)
     extras_start: int = hyper(10_000, "environment steps before the first extra sample", within="[0, inf)", static=True)
     extras_growth: float = hyper(0.15, "share of updates in which numbers and lengths grow; 0: none", within="[0, 1]")
     num_envs: int = fields.num_envs(64)
@@ -76,6 +78,7 @@ class MBMA:
     num_minibatches: int = fields.num_minibatches(16)
     learning_rate: float = fields.learning_rate(0.001)
     anneal: bool = fields.anneal(True)
+    anneal_updates: bool = hyper(False, "lower it by whole learning events, as the released code", static=True)
     discount: float = fields.discount(0.99)
     trace_decay: float = hyper(0.95, "lambda of real and imagined advantages", within="[0, 1]")
     truncation_is_terminal: bool = fields.truncation_is_terminal(False)
@@ -102,9 +105,7 @@ class MBMA:
     model_batch_size: int = hyper(128, "transitions in a minibatch of the model", within="[1, inf)", static=True)
     replay_size: int = hyper(200_000, "transitions the model's replay holds", within="[1, inf)", static=True)
     predict_termination: bool = hyper(False, "let the model learn where episodes end", static=True)
-    diagnosis_lags: int = hyper(
-        0, "log what actions or steps would gain, by so many lags", within="[0, inf)", static=True
-    )
+    diagnosis_lags: int = hyper(0, "log what actions or steps gain, by so many lags", within="[0, inf)", static=True)
     diagnosis_price: float = hyper(0.1, "price of an action a state there, in rollout lengths", within="[0, inf)")
 
     @property
@@ -121,10 +122,7 @@ class MBMA:
                 no simulator to rewind, or a diagnosis has too few actions or steps.
         """
         on_policy.check_minibatches(self.num_envs * self.rollout_length, self.num_minibatches)
-        if self.diagnosis_lags and self.source in ("none", "states"):
-            raise ConfigurationError(f"diagnosis_lags needs extra actions; source={self.source} does not draw any")
-        if self.diagnosis_lags >= self.rollout_length:
-            raise ConfigurationError(f"diagnosis_lags={self.diagnosis_lags} needs a longer rollout_length than that")
+        extra_samples.check_diagnosis(self.diagnosis_lags, self.source, self.rollout_length)
         actor_key, critic_key, source_key = jax.random.split(key, 3)
         obs = jnp.zeros(self.spec.obs_shape)
         params = {"actor": self.actor.init(actor_key, obs), "critic": self.critic.init(critic_key, obs)}
@@ -159,14 +157,14 @@ class MBMA:
             last |= {"extra_samples": count.astype(jnp.float32), "horizon": horizon.astype(jnp.float32)}
             if self.diagnosis_lags:
                 outputs = self.actor.apply(state.params["actor"], batch.obs)
-                shape = (self.rollout_length, self.num_envs)
+                gradients = extra_samples.output_gradients(self.spec, outputs, batch, extras)
                 last |= extra_samples.diagnosis(
-                    self.spec, outputs, batch, extras, shape, self.diagnosis_price, self.diagnosis_lags
+                    gradients, self.num_envs, count, self.diagnosis_price, self.diagnosis_lags
                 )
         (params, opt_state), updates = on_policy.minibatch_epochs(
             lambda params, samples: self.loss(params, samples[0], samples[1], weights),
             self.optimiser,
-            self.learning_rate * (1.0 - clock.before.progress if self.anneal else 1.0),
+            self.annealed_rate(clock),
             (state.params, state.opt_state),
             (batch, extras),
             key,
@@ -203,6 +201,11 @@ class MBMA:
         """Adam behind a clip of the global gradient norm, PPO's."""
         return optimisers.adam(max_grad_norm=self.max_grad_norm, eps=1e-5)
 
+    def annealed_rate(self, clock: Clock) -> Scalar:
+        """The learning rate of actor, critic and Q-functions in a learning event."""
+        progress = on_policy.progress_in_events(clock) if self.anneal_updates else clock.before.progress
+        return self.learning_rate * (1.0 - progress if self.anneal else 1.0)
+
     def extra_source(self) -> Source | None:
         """Where extra samples come from, with its hyperparameters; ``None`` for none.
 
@@ -210,6 +213,7 @@ class MBMA:
             ConfigurationError: if there should be a simulator to rewind, but there is none.
         """
         length = self.num_extras + 1 if self.source == "states" else self.horizon
+        length = max(length, self.horizon) if self.released_states else length
         imagination = Imagination(self.num_extras, length, self.discount, self.trace_decay)
         if self.source in ("model", "states"):
             model = DynamicsModel(self.spec, self.model_hidden_sizes, self.predict_termination)
@@ -221,7 +225,7 @@ class MBMA:
         if self.source == "critic":
             network = PairNetwork(1, self.model_hidden_sizes, self.activation, orthogonal(math.sqrt(2)))
             epochs = (self.num_epochs, self.num_minibatches, self.num_extras)
-            return CriticSource(network, self.spec, self.optimiser, self.learning_rate, *epochs)
+            return CriticSource(network, self.spec, self.optimiser, self.annealed_rate, *epochs)
         if self.source == "none":
             return None
         if self.simulator is None:
@@ -256,9 +260,9 @@ class MBMA:
         """Extra samples a state and length of rollouts in this learning event, int32; 0 before the first sample."""
         events = clock.iterations - self.idle_events
         grown = extra_samples.share_grown(events, self.extras_growth * clock.total_iterations)
+        if self.source == "states":
+            return extra_samples.states_and_steps(self.num_extras, grown, self.horizon, self.released_states)
         count = extra_samples.floor_of(self.num_extras, grown, first=1)  # min(K, floor(K k / L + 1))
-        if self.source == "states":  # a rollout that passes through K states needs K + 1 steps
-            return count, extra_samples.floor_of(self.num_extras, grown, first=2, most=self.num_extras + 1)
         return count, extra_samples.floor_of(self.horizon, grown, first=2)  # min(H, floor(H k / L + 2))
 
     def loss(self, params: PyTree, batch: Batch, extras: Extras | None, weights: jax.Array) -> tuple[jax.Array, Losses]:
@@ -278,6 +282,7 @@ class MBMA:
         log_ratio = policy.log_prob(batch.action) - batch.log_prob
         losses = on_policy.surrogates(log_ratio, batch.advantage, self.clip_epsilon)
         if extras is not None:
+            extras = extra_samples.without_uncounted(extras, batch, weights)
             if extras.obs is not None:
                 outputs = self.actor.apply(params["actor"], extras.obs)
                 log_prob = policy_of(self.spec.action_space, outputs, extras.action_mask).log_prob(extras.action)

@@ -80,9 +80,14 @@ class PPO:
         """Return a new agent's state.
 
         Raises:
-            ConfigurationError: if the batch cannot be cut into equal minibatches.
+            ConfigurationError: if the batch cannot be cut into equal minibatches, or these are too small.
         """
-        on_policy.check_minibatches(self.num_envs * self.rollout_length, self.num_minibatches)
+        batch_size = self.num_envs * self.rollout_length
+        on_policy.check_minibatches(batch_size, self.num_minibatches)
+        if self.normalise_advantages:
+            on_policy.check_spread(
+                batch_size, self.num_minibatches, "lower num_minibatches or set normalise_advantages=false"
+            )
         actor_key, critic_key = jax.random.split(key)
         obs = jnp.zeros(self.spec.obs_shape)
         params = {"actor": self.actor.init(actor_key, obs), "critic": self.critic.init(critic_key, obs)}

@@ -1,7 +1,12 @@
 """`make_env`: any task of any family, or a Gymnax environment of the user's own, ready to step in parallel.
 
 A task of one's own is a ``gymnax.environments.environment.Environment`` with ``reset_env``, ``step_env``,
-``action_space`` and ``default_params``; rlx needs nothing else. Three things Gymnax has no word for:
+``action_space`` and ``default_params``; rlx needs nothing else. It counts the steps of episodes itself: a time limit is
+``max_episode_steps``, a field ``max_steps_in_episode`` of the parameters, or the task's own method ``is_truncated``.
+Rewards and all the rest may be Python numbers; what cannot work is refused when the task is made. Where a method
+``observation_space`` says that an observation, or a part of it in a ``Dict`` or ``Tuple``, is ``Discrete``, agents see
+it one-hot. Bytes (uint8) are brightness from 0 to 255, which networks scale to [0, 1]. Large arrays belong in the
+parameters: there they cost no time to compile. Three things Gymnax has no word for:
 
 * *Factored actions*: ``action_space(params)`` returns ``rlx.types.MultiDiscrete(nvec)``, and ``step_env``
   gets int32 vectors. (``rlx.types.Discrete`` and ``rlx.types.Box`` are understood as well.)
@@ -13,17 +18,18 @@ A task of one's own is a ``gymnax.environments.environment.Environment`` with ``
 """
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from gymnax.environments.environment import Environment
 
 from rlx import registry
+from rlx.envs import contract, parameters
 from rlx.envs.adapt import Adapted
 from rlx.envs.family import Built, override, refusals
+from rlx.envs.gymnax_api import Environment
 from rlx.envs.settings import EnvSettings, ResetMode, read_settings
 from rlx.envs.sticky import Sticky
 from rlx.errors import ConfigurationError, suggest
@@ -54,6 +60,15 @@ class Env:
     pool_size: int
     config: dict[str, Any]
 
+    @property
+    def arrays(self) -> tuple[jax.Array, ...]:
+        """The large arrays among `params`: a compiled program takes them as an argument (`with_arrays`)."""
+        return parameters.large_arrays(self.params)
+
+    def with_arrays(self, arrays: Sequence[jax.Array]) -> "Env":
+        """The environment with these in place of its `arrays`, inside the program that received them."""
+        return dataclasses.replace(self, params=parameters.with_arrays(self.params, arrays)) if arrays else self
+
     def simulate(self, task_state: PyTree, action: jax.Array, key: Key) -> tuple[PyTree, Timestep]:
         """One step from states ``[B]`` of the task, without time limit and auto-reset: for agents that rewind it."""
         from rlx.envs import vector  # it imports this module
@@ -70,9 +85,9 @@ def make_env(name: str | Environment, *, params: PyTree | None = None, **setting
         params: the task's parameters; ``None`` takes its defaults.
         **settings: fields of `rlx.envs.settings.EnvSettings`: ``max_episode_steps``, after which an episode is
             truncated; ``discretise``, which makes discrete actions of a single continuous dimension and factored ones
-            of more; ``reset_mode``, ``pool_size``, ``flatten`` and ``sticky_actions``. All others are the task's own
-            options, its constructor's arguments and the fields of its parameters, by name: ``backend="mjx"`` for
-            Brax, ``size=20`` for DeepSea, ``gravity=12.0`` for CartPole.
+            of more; ``one_hot``, ``reset_mode``, ``pool_size``, ``flatten`` and ``sticky_actions``. All others are the
+            task's own options, its constructor's arguments and the fields of its parameters, by name:
+            ``backend="mjx"`` for Brax, ``size=20`` for DeepSea, ``gravity=12.0`` for CartPole.
 
     Raises:
         ConfigurationError: if a name or an option is unknown, a value is out of range, or the task cannot be
@@ -90,11 +105,20 @@ def build_env(
     Raises:
         ConfigurationError: see ``make_env``.
     """
-    with refusals(str(name), options):
+    with refusals(str(name.name if isinstance(name, Environment) else name), options):
         full_name, built = _build(name, params, options)
-        task_params, limit = _time_limit(built.params, settings.max_episode_steps)
+        contract.require_methods(full_name, built.task)
+        task_params, limit = _time_limit(full_name, built.params, settings.max_episode_steps)
+        task_params = parameters.jax_arrays(task_params)
         inner = Sticky(built.task, settings.sticky_actions) if settings.sticky_actions > 0 else built.task
-        task = Adapted(inner, task_params, discretise=settings.discretise, flatten=settings.flatten)
+        task = Adapted(
+            inner,
+            task_params,
+            discretise=settings.discretise,
+            flatten=settings.flatten,
+            one_hot=settings.one_hot,
+            twice=isinstance(name, Environment),
+        )
     spec = EnvSpec(
         name=full_name,
         obs_shape=task.obs_struct.shape,
@@ -106,14 +130,18 @@ def build_env(
     )
     reset_mode = settings.reset_mode or built.reset_mode
     made = dataclasses.replace(settings, max_episode_steps=limit, reset_mode=reset_mode)
-    config = {"name": full_name, **dataclasses.asdict(made), **_plain_fields(params), **options}
+    fields = parameters.kept_fields(params)
+    if isinstance(name, Environment):
+        fields = parameters.notes(parameters.kept_fields(built.params)) | fields
+    config = {"name": full_name, **dataclasses.asdict(made), **fields, **parameters.kept_options(options)}
     return Env(full_name, task, task_params, spec, reset_mode, settings.pool_size, config)
 
 
 def _build(name: str | Environment, params: PyTree | None, options: Mapping[str, Any]) -> tuple[str, Built]:
     if isinstance(name, Environment):
-        params = name.default_params if params is None else params
-        return name.name, Built(name, override(name.name, params, options))
+        with contract.calling("default_params"):
+            params = name.default_params if params is None else params
+        return str(name.name), Built(name, override(name.name, params, options))
     if not isinstance(name, str):
         raise ConfigurationError(f"make_env takes a name or a Gymnax environment object, not {name!r}")
     family, slash, task = name.partition("/")
@@ -123,19 +151,16 @@ def _build(name: str | Environment, params: PyTree | None, options: Mapping[str,
     return name, registry.family(family).make(task, params=params, **options)
 
 
-def _time_limit(params: PyTree, max_episode_steps: int | None) -> tuple[PyTree, int | None]:
+def _time_limit(name: str, params: PyTree, max_episode_steps: int | None) -> tuple[PyTree, int | None]:
     """The parameters and the time limit, in agreement where the parameters have one."""
     own = getattr(params, "max_steps_in_episode", None)
     if own is None:
         return params, max_episode_steps
-    if max_episode_steps is None:
-        return params, int(own)
-    return params.replace(max_steps_in_episode=type(own)(max_episode_steps)), max_episode_steps
-
-
-def _plain_fields(params: PyTree | None) -> dict[str, Any]:
-    """The fields of ``params`` as options that make them again; the time limit goes by its own name."""
-    if not dataclasses.is_dataclass(params):
-        return {}
-    fields = {field.name: getattr(params, field.name) for field in dataclasses.fields(params)}
-    return {name: np.asarray(x).tolist() for name, x in fields.items() if name != "max_steps_in_episode"}
+    try:
+        if max_episode_steps is None:
+            return params, int(own) if math.isfinite(own) else None
+        return params.replace(max_steps_in_episode=type(own)(max_episode_steps)), max_episode_steps
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ConfigurationError(
+            f"{name}: max_steps_in_episode={own!r} of its parameters must be a number, in a flax.struct.dataclass"
+        ) from error

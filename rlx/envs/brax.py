@@ -1,39 +1,22 @@
 """The Brax family: the bare Brax environments as Gymnax environments whose state is the Brax ``State``.
 
 Brax's own training wrappers are left out: they restart every episode from one cached state and take a time
-limit for a termination.
+limit for a termination. MJX, which Brax is made of, is loaded without Warp: it runs in its JAX implementation here.
 """
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from gymnax.environments import spaces
-from gymnax.environments.environment import Environment, EnvParams
 
 from rlx.envs.family import Built, constructor_options, unknown_option, unknown_task
+from rlx.envs.gymnax_api import Environment, EnvParams, spaces
+from rlx.envs.imports import without
 from rlx.envs.quiet import quiet
 from rlx.errors import ConfigurationError, suggest
+from rlx.task_names import BRAX, BRAX_BACKENDS
 from rlx.types import Key, PyTree
 
-with quiet():
-    from brax import envs as brax_envs
-    from brax.io import html
-
-BACKENDS = ("spring", "positional", "generalized", "mjx")
-# Brax's `fast` is left out: a stub for its own unit tests, with no bodies and no randomness.
-_NAMES = (
-    "ant",
-    "halfcheetah",
-    "hopper",
-    "humanoid",
-    "humanoidstandup",
-    "inverted_double_pendulum",
-    "inverted_pendulum",
-    "pusher",
-    "reacher",
-    "walker2d",
-)
 # `brax.fluid`, which only the swimmer needs, passes `jnp.clip` an argument that JAX has removed.
 _BROKEN = {"swimmer": "brax/swimmer cannot run: Brax's fluid forces do not work with current JAX; try brax/reacher"}
 _TIME_LIMIT = 1000
@@ -83,13 +66,10 @@ class BraxTask(Environment):
 
     def viewer(self, states: list[PyTree]) -> str:
         """An HTML page that plays ``states`` in Brax's viewer."""
+        from brax.io import html
+
         bodies = [state.pipeline_state for state in states]
         return html.render(self.env.sys, bodies, height="100vh", colab=False)
-
-
-def names() -> tuple[str, ...]:
-    """Names of the environments that run with the installed Brax."""
-    return _NAMES
 
 
 def make(name: str, params: PyTree | None = None, *, backend: str = "spring", **options: Any) -> Built:
@@ -101,11 +81,15 @@ def make(name: str, params: PyTree | None = None, *, backend: str = "spring", **
     full_name = f"brax/{name}"
     if name in _BROKEN:
         raise ConfigurationError(_BROKEN[name])
-    if name not in _NAMES:
-        raise unknown_task("brax", name, _NAMES)
-    if backend not in BACKENDS:
-        hint = suggest(backend, BACKENDS)
-        raise ConfigurationError(f"{full_name}: unknown backend {backend!r}{hint}; there are {', '.join(BACKENDS)}")
+    if name not in BRAX:
+        raise unknown_task("brax", name)
+    if backend not in BRAX_BACKENDS:
+        hint = suggest(backend, BRAX_BACKENDS)
+        raise ConfigurationError(
+            f"{full_name}: unknown backend {backend!r}{hint}; there are {', '.join(BRAX_BACKENDS)}"
+        )
+    with quiet(), without("warp"):  # half of the time that MJX, and with it Brax, takes to import
+        from brax import envs as brax_envs
     with quiet():
         env = brax_envs.get_environment(name, backend=backend)
         known = constructor_options(env) - {"backend"}

@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from gymnax.environments import spaces
-from gymnax.environments.environment import Environment, EnvParams, EnvState
 
 from rlx.envs import finite_mdp
 from rlx.envs.finite_mdp import FiniteMDP
+from rlx.envs.gymnax_api import Environment, EnvParams, EnvState, spaces
+from rlx.errors import ConfigurationError
 from rlx.types import Key
 
 
@@ -46,6 +46,7 @@ class FiniteTask(Environment[ChainState, ChainParams]):
 
     def __init__(self, mdp: FiniteMDP, width: int, num_starts: int | None = None) -> None:
         self.mdp = mdp
+        self.reward = mdp.reward.astype(np.float32)
         self.num_starts = mdp.num_states if num_starts is None else num_starts
         features = finite_mdp.tile_features(mdp.num_states, width)
         self.features = np.append(features, np.zeros_like(features[:1]), axis=0).astype(np.float32)
@@ -67,7 +68,7 @@ class FiniteTask(Environment[ChainState, ChainParams]):
         """Execute ``action`` or, by a slip, the other one; the reward is the executed one's."""
         executed = jnp.where(jax.random.bernoulli(key, params.slip), 1 - action, action)
         position = self.mdp.next_state[state.position, executed]
-        reward = self.mdp.reward[state.position, executed]
+        reward = jnp.asarray(self.reward)[state.position, executed]
         state = ChainState(time=state.time + 1, position=position)
         return self.observe(key, state, action, params), state, reward, position == self.mdp.num_states, {}
 
@@ -102,7 +103,14 @@ class GapChain(FiniteTask):
     """Our chain with chosen action gaps, ``rlx/gap-chain``: right costs ``10**(-exponent * s)``, left nothing."""
 
     def __init__(self, exponent: float = 0.1, num_states: int = 50, width: int = 1) -> None:
-        super().__init__(finite_mdp.gap_chain(exponent, num_states), width)
+        mdp = finite_mdp.gap_chain(exponent, num_states)
+        least = np.abs(mdp.reward[-1, finite_mdp.RIGHT])
+        if least < np.finfo(np.float32).tiny:
+            raise ConfigurationError(
+                f"exponent={exponent} makes the least of {num_states} costs {least:.0e}, which float32 cannot hold; "
+                f"choose at most {37 / (num_states - 1):.2f}"
+            )
+        super().__init__(mdp, width)
 
 
 class Corridor(FiniteTask):

@@ -1,7 +1,7 @@
 """What an environment family hands to `make_env`, and the handling of options that families share.
 
-A family is a module with ``names()`` and ``make(name, params=None, **options) -> Built``. Options are the
-task's constructor arguments and the fields of its parameters, by name.
+A family is a module with ``make(name, params=None, **options) -> Built``; the names of its tasks are in
+`rlx.task_names`. Options are the task's constructor arguments and the fields of its parameters, by name.
 """
 
 import contextlib
@@ -10,13 +10,14 @@ import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-import gymnax
 import jax.numpy as jnp
 import numpy as np
-from gymnax.environments.environment import Environment
 
+from rlx.envs.contract import TaskFailed, short
+from rlx.envs.gymnax_api import Environment, gymnax
 from rlx.envs.settings import ResetMode
 from rlx.errors import ConfigurationError, suggest
+from rlx.task_names import names_of
 from rlx.types import PyTree
 
 
@@ -28,9 +29,9 @@ class Built(NamedTuple):
     reset_mode: ResetMode = "fresh"
 
 
-def unknown_task(family: str, name: str, names: Iterable[str]) -> ConfigurationError:
-    """The error for a task that ``family`` does not have."""
-    names = tuple(names)
+def unknown_task(family: str, name: str, others: Iterable[str] = ()) -> ConfigurationError:
+    """The error for a task that ``family`` does not have; ``others`` are those it has and does not list."""
+    names = tuple(dict.fromkeys([*names_of(family), *others]))
     return ConfigurationError(
         f"unknown environment '{family}/{name}'{suggest(name, names)}; {family} has: {', '.join(names)}"
     )
@@ -84,17 +85,23 @@ def build_registered(name: str, env_id: str, params: PyTree | None, options: Map
 
 @contextlib.contextmanager
 def refusals(name: str, options: Mapping[str, Any]) -> Iterator[None]:
-    """Turn what a task raises on account of its ``options`` into one line."""
+    """Turn what a task raises, in its methods or on account of its ``options``, into one line."""
     try:
         yield
     except ConfigurationError:
         raise
+    except TaskFailed as error:
+        made = f" cannot be made with {_listed(options)}" if options else ""
+        raise ConfigurationError(f"{name}{made}: {error}") from error
     except (TypeError, ValueError, ArithmeticError, AttributeError, AssertionError, LookupError) as error:
         if not options:
             raise
-        given = ", ".join(f"{key}={value!r}" for key, value in options.items())
         cause = (str(error).strip().splitlines() or ["out of range"])[0]
-        raise ConfigurationError(f"{name} cannot be made with {given}: {cause}") from error
+        raise ConfigurationError(f"{name} cannot be made with {_listed(options)}: {cause}") from error
+
+
+def _listed(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={short(value)}" for key, value in options.items())
 
 
 def _construct(name: str, env_id: str, arguments: dict[str, Any]) -> Environment:
@@ -121,5 +128,5 @@ def _cast(name: str, key: str, default: Any, value: Any) -> Any:
     except (TypeError, ValueError):
         fits = False
     if not fits:
-        raise ConfigurationError(f"{name}: {key}={value!r} does not fit; the default is {default}")
+        raise ConfigurationError(f"{name}: {key}={short(value)} does not fit; the default is {short(default)}")
     return cast

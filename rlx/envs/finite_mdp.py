@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from rlx import types  # noqa: F401  # it makes JAX's settings, before the first array
+
 LEFT, RIGHT = 0, 1
 
 
@@ -19,12 +21,12 @@ class FiniteMDP:
 
     Attributes:
         next_state: int32 ``[S, 2]``, by executed action; ``S`` is the end.
-        reward: float32 ``[S, 2]``, by executed action.
+        reward: float64 ``[S, 2]``, by executed action, on the host: float32 cannot hold the least of the gap chain's.
         slip: probability that the executed action is not the chosen one but the other.
     """
 
     next_state: jax.Array
-    reward: jax.Array
+    reward: np.ndarray
     slip: float | jax.Array
 
     @property
@@ -48,7 +50,7 @@ def mirrored_chain(num_states: int = 50, slip: float = 0.25, reward_scale: float
 
     On the chain a program whose values are not numbers looks perfect, because ``argmax`` then answers 0, which is left.
     """
-    return _walk(np.asarray(chain(num_states, slip, reward_scale).reward)[::-1, ::-1], slip)
+    return _walk(chain(num_states, slip, reward_scale).reward[::-1, ::-1], slip)
 
 
 def gap_chain(exponent: float, num_states: int = 50) -> FiniteMDP:
@@ -80,7 +82,7 @@ def _walk(reward: np.ndarray, slip: float) -> FiniteMDP:
     states = np.arange(len(reward))
     next_state = np.stack([states - 1, states + 1], axis=1)
     next_state[0, LEFT] = len(reward)
-    return FiniteMDP(jnp.asarray(next_state, jnp.int32), jnp.asarray(reward, jnp.float32), slip)
+    return FiniteMDP(jnp.asarray(next_state, jnp.int32), reward, slip)
 
 
 def tile_features(num_states: int, width: int) -> np.ndarray:
@@ -136,7 +138,7 @@ def horizon_return(mdp: FiniteMDP, policy: np.ndarray, horizon: int) -> np.ndarr
         horizon: number of steps.
     """
     states, slip = np.arange(mdp.num_states), float(mdp.slip)
-    next_state, reward = np.asarray(mdp.next_state), np.asarray(mdp.reward, np.float64)
+    next_state, reward = np.asarray(mdp.next_state), mdp.reward
     value = np.zeros(mdp.num_states + 1)
     for _ in range(horizon):
         executed = reward + value[next_state]

@@ -6,18 +6,9 @@ their own: overriding ``masspole`` does not change them.
 
 from typing import Any
 
-import gymnax
-
 from rlx.envs.family import Built, build_registered, unknown_task
+from rlx.envs.gymnax_api import gymnax
 from rlx.types import PyTree
-
-# MNISTBandit-bsuite downloads its images when built; it can be made by name but is no part of the list.
-_NEEDS_DATA = ("MNISTBandit-bsuite",)
-
-
-def names() -> tuple[str, ...]:
-    """Names of the tasks that need nothing but Gymnax."""
-    return tuple(i for i in gymnax.registered_envs if not i.startswith("rlx/") and i not in _NEEDS_DATA)
 
 
 def make(name: str, params: PyTree | None = None, **options: Any) -> Built:
@@ -27,5 +18,5 @@ def make(name: str, params: PyTree | None = None, **options: Any) -> Built:
         ConfigurationError: if there is none, or it refuses an option.
     """
     if name not in gymnax.registered_envs:
-        raise unknown_task("gymnax", name, names())
+        raise unknown_task("gymnax", name)
     return build_registered(f"gymnax/{name}", name, params, options)

@@ -2,7 +2,8 @@
 
 Action masks: one over joint actions (Tetris: rotation and column) makes a single discrete action of them; one with a
 row for each component of a factored action becomes those rows, one after the other. An observation is all that Jumanji
-shows but the mask: an array as it is, if there is only one, else everything in one vector.
+shows but the mask: an array as it is, if there is only one, else everything in one vector, with codes one-hot and the
+number of steps as it is.
 
 Episodes end as Jumanji says: at a last step whose discount is 0 by termination, at any other last step by truncation.
 Most of its tasks *terminate* at their ``time_limit``, and show the steps taken; ``max_episode_steps`` truncates before.
@@ -11,44 +12,20 @@ Jumanji draws its randomness from a key in its state, so that copies of one star
 ``reset_mode="fresh"``.
 """
 
-import importlib.util
 import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
-from gymnax.environments.environment import Environment
 
 from rlx.envs.family import Built, constructor_options, unknown_option, unknown_task
+from rlx.envs.gymnax_api import Environment, spaces
 from rlx.errors import ConfigurationError
+from rlx.task_names import installed, may_have
 from rlx.types import Discrete, Key, MultiDiscrete, PyTree
-
-# Left out: Sokoban, which downloads its levels but can be made by name, and the tasks that `_adapted` refuses.
-_NAMES = (
-    "BinPack-v2",
-    "CVRP-v1",
-    "Cleaner-v0",
-    "FlatPack-v0",
-    "Game2048-v1",
-    "GraphColoring-v1",
-    "JobShop-v0",
-    "Knapsack-v1",
-    "MMST-v0",
-    "Maze-v0",
-    "Minesweeper-v0",
-    "PacMan-v1",
-    "RobotWarehouse-v0",
-    "RubiksCube-partly-scrambled-v0",
-    "RubiksCube-v0",
-    "SlidingTilePuzzle-v0",
-    "Snake-v1",
-    "Sudoku-v0",
-    "Sudoku-very-easy-v0",
-    "TSP-v1",
-    "Tetris-v0",
-)
 
 
 @struct.dataclass
@@ -113,6 +90,11 @@ class JumanjiTask(Environment):
         """The space of Jumanji's actions, or of their joint numbers."""
         return self._space
 
+    def observation_space(self, params: None) -> Any:
+        """What the parts of an observation are; numbers of steps count, and are no codes."""
+        shown = _without_mask(_parts(self.env.observation_spec))
+        return spaces.Tuple(shown) if isinstance(shown, list) else shown
+
 
 class MaskedJumanjiTask(JumanjiTask):
     """A Jumanji environment that says which actions are valid."""
@@ -120,11 +102,6 @@ class MaskedJumanjiTask(JumanjiTask):
     def action_mask(self, state: JumanjiState, params: None) -> jax.Array:
         """The valid actions in ``state``: bool ``[A]``, or ``[sum(nvec)]`` component after component."""
         return jnp.ravel(state.observation.action_mask)
-
-
-def names() -> tuple[str, ...]:
-    """Names of the tasks that need nothing but Jumanji; none if it is not installed."""
-    return _NAMES if _installed() else ()
 
 
 def make(name: str, params: PyTree | None = None, **options: Any) -> Built:
@@ -137,12 +114,14 @@ def make(name: str, params: PyTree | None = None, **options: Any) -> Built:
             data that cannot be downloaded, rewards several agents apart, or has actions or a mask of another form.
     """
     full_name = f"jumanji/{name}"
-    if not _installed():
+    if not installed("jumanji"):
         raise ConfigurationError(f"{full_name} needs jumanji: pip install 'rlx[jumanji]'")
+    if not may_have("jumanji", name):
+        raise unknown_task("jumanji", name)
     import jumanji
 
     if name not in jumanji.registered_environments():
-        raise unknown_task("jumanji", name, sorted(jumanji.registered_environments()))
+        raise unknown_task("jumanji", name, jumanji.registered_environments())
     try:
         env = jumanji.make(name, **options)
     except TypeError:
@@ -155,10 +134,6 @@ def make(name: str, params: PyTree | None = None, **options: Any) -> Built:
         cause = str(error).partition("\n")[0]
         raise ConfigurationError(f"{full_name} needs data that could not be downloaded ({cause})") from error
     return Built(_adapted(full_name, env), params)
-
-
-def _installed() -> bool:
-    return importlib.util.find_spec("jumanji") is not None
 
 
 def _adapted(name: str, env: Any) -> JumanjiTask:
@@ -190,6 +165,23 @@ def _adapted(name: str, env: Any) -> JumanjiTask:
     if factored:
         return task(name, env, MultiDiscrete(nvec), lambda action: action)
     return task(name, env, Discrete(math.prod(nvec)), lambda action: jnp.stack(jnp.unravel_index(action, nvec)))
+
+
+def _parts(spec: Any, name: str = "") -> Any:
+    """The spaces of the parts of a specification, in place of these parts."""
+    from jumanji import specs
+
+    match spec:
+        case specs.DiscreteArray() if name != "step_count":
+            return Discrete(spec.num_values)
+        case specs.MultiDiscreteArray():
+            return MultiDiscrete(tuple(np.ravel(spec.num_values).tolist()))
+        case specs.BoundedArray():
+            return spaces.Box(spec.minimum, spec.maximum, spec.shape, spec.dtype)
+        case specs.Array():
+            return spaces.Space()
+    # As a specification itself makes an observation of what its parts are; there is no public way.
+    return spec._constructor(**{part: _parts(inner, part) for part, inner in spec._specs.items()})
 
 
 def _without_mask(observation: PyTree) -> PyTree:

@@ -13,9 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from gymnax.environments import spaces
-from gymnax.environments.environment import Environment, EnvParams, EnvState
 
+from rlx.envs.gymnax_api import Environment, EnvParams, EnvState, spaces
 from rlx.errors import ConfigurationError
 from rlx.types import Key
 

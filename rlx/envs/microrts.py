@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from gymnax.environments import spaces
-from gymnax.environments.environment import Environment, EnvParams
 
 from rlx.envs import microrts_rules as rules
+from rlx.envs.gymnax_api import Environment, EnvParams, spaces
 from rlx.envs.microrts_rules import State
 from rlx.types import Key, MultiDiscrete
 
@@ -70,12 +69,12 @@ class MicroRTS(Environment[State, EnvParams]):
         return self.observe(key, state, action, params), state, reward, depleted, info
 
     def observe(self, key: Key, state: State, action: jax.Array | None, params: EnvParams) -> jax.Array:
-        """Five one-hot codes a cell, uint8 ``[side, side, 27]``.
+        """Five one-hot codes a cell, bool ``[side, side, 27]``.
 
         They are: hit points (0 to 4 and above), resources (the same), owner, kind, and command.
         """
         codes = [jnp.minimum(state.hit_points, 4), jnp.minimum(state.amount, 4), state.owner, state.kind, state.command]
-        # Bytes, because on the large maps a step takes as long as it takes to write its observation.
+        # One byte each, because on the large maps a step takes as long as it takes to write its observation.
         planes = [_one_hot(code, size) for code, size in zip(codes, _CODES, strict=True)]
         return jnp.concatenate(planes, axis=-1).reshape(self.game_map.side, self.game_map.side, sum(_CODES))
 
@@ -96,7 +95,7 @@ class MicroRTS(Environment[State, EnvParams]):
 
     def observation_space(self, params: EnvParams) -> spaces.Box:
         """Zeros and ones."""
-        return spaces.Box(0, 1, (self.game_map.side, self.game_map.side, sum(_CODES)), jnp.uint8)
+        return spaces.Box(0, 1, (self.game_map.side, self.game_map.side, sum(_CODES)), jnp.bool_)
 
 
 class MicroRTS4x4(MicroRTS):
@@ -124,7 +123,7 @@ class MicroRTS24x24(MicroRTS):
 
 
 def _one_hot(code: jax.Array, size: int) -> jax.Array:
-    return (code[:, None] == np.arange(size, dtype=np.uint8)).astype(jnp.uint8)
+    return code[:, None] == np.arange(size, dtype=np.uint8)
 
 
 def _start(game_map: Map) -> State:

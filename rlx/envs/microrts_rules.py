@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from gymnax.environments.environment import EnvState
+
+from rlx.envs.gymnax_api import EnvState
 
 TICKS = 10  # in a step
 BYTE = jnp.uint8  # of what a state says of a cell; production takes up to 250 ticks

@@ -6,48 +6,21 @@ no GPU. Locomotion and manipulation are left out, because they download their ro
 """
 
 import dataclasses
-import importlib.util
 import math
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from gymnax.environments import spaces
-from gymnax.environments.environment import Environment, EnvParams
 
 from rlx.envs.family import Built, unknown_option, unknown_task
+from rlx.envs.gymnax_api import Environment, EnvParams, spaces
+from rlx.envs.imports import without
 from rlx.envs.quiet import quiet
 from rlx.errors import ConfigurationError
+from rlx.task_names import installed, may_have
 from rlx.types import Key, PyTree
 
-_NAMES = (
-    "AcrobotSwingup",
-    "AcrobotSwingupSparse",
-    "BallInCup",
-    "CartpoleBalance",
-    "CartpoleBalanceSparse",
-    "CartpoleSwingup",
-    "CartpoleSwingupSparse",
-    "CheetahRun",
-    "FingerSpin",
-    "FingerTurnEasy",
-    "FingerTurnHard",
-    "FishSwim",
-    "HopperHop",
-    "HopperStand",
-    "HumanoidRun",
-    "HumanoidStand",
-    "HumanoidWalk",
-    "PendulumSwingup",
-    "PointMass",
-    "ReacherEasy",
-    "ReacherHard",
-    "SwimmerSwimmer6",
-    "WalkerRun",
-    "WalkerStand",
-    "WalkerWalk",
-)
 # Fields of a task's configuration that are no options: for Warp and its cameras only, or rlx's `max_episode_steps`.
 _FIXED = {"episode_length", "impl", "naconmax", "njmax", "vision", "vision_config"}
 
@@ -130,11 +103,6 @@ class PlaygroundTask(Environment):
         )
 
 
-def names() -> tuple[str, ...]:
-    """Names of the suite's tasks; none if Playground is not installed."""
-    return _NAMES if _installed() else ()
-
-
 def make(name: str, params: PyTree | None = None, *, action_repeat: int = 1, **options: Any) -> Built:
     """Build a task of the suite, or one registered with it; ``options`` are fields of its configuration.
 
@@ -143,9 +111,11 @@ def make(name: str, params: PyTree | None = None, *, action_repeat: int = 1, **o
             range.
     """
     full_name = f"playground/{name}"
-    if not _installed():
+    if not installed("playground"):
         raise ConfigurationError(f"{full_name} needs MuJoCo Playground: pip install 'rlx[playground]'")
-    with quiet():
+    if not may_have("playground", name):
+        raise unknown_task("playground", name)
+    with quiet(), without("warp"):  # it is most of what takes MJX long to import
         from mujoco_playground import dm_control_suite
 
     if name not in dm_control_suite.ALL_ENVS:
@@ -168,7 +138,3 @@ def make(name: str, params: PyTree | None = None, *, action_repeat: int = 1, **o
         name, env, action_repeat, config.episode_length, {option: used[option] for option in sorted(known)}
     )
     return Built(task, task.default_params if params is None else params, reset_mode="pool")
-
-
-def _installed() -> bool:
-    return importlib.util.find_spec("mujoco_playground") is not None

@@ -11,9 +11,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import struct
-from gymnax.environments import spaces
-from gymnax.environments.environment import Environment, EnvParams, EnvState
 
+from rlx.envs.gymnax_api import Environment, EnvParams, EnvState, spaces
 from rlx.types import Key, MultiDiscrete
 
 

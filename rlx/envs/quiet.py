@@ -5,12 +5,12 @@ import io
 import warnings
 from collections.abc import Iterator
 
-import mujoco
-
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Silence import and maintenance notices, and MuJoCo's warnings with the log file they leave."""
+    import mujoco  # only a task that uses it waits for it
+
     handler = mujoco.get_mju_user_warning()
     mujoco.set_mju_user_warning(lambda message: None)
     try:

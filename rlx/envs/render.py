@@ -8,12 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from gymnax.environments.environment import Environment
 from PIL import Image, ImageDraw, ImageFont
 
 from rlx.envs import microrts_picture
 from rlx.envs.api import Env
 from rlx.envs.brax import BraxTask
+from rlx.envs.gymnax_api import Environment
 from rlx.envs.microrts import MicroRTS
 from rlx.envs.sticky import Sticky
 from rlx.errors import ConfigurationError
@@ -40,7 +40,7 @@ def render_html(env: Env, states: PyTree, path: str | Path) -> None:
     task = _bare_task(env)
     if not isinstance(task, BraxTask):
         raise ConfigurationError(f"{env.name} is no Brax environment; use render_gif")
-    Path(path).write_text(task.viewer(_unstack(_bare_states(env, states))))
+    Path(path).write_text(task.viewer(_unstack(_bare_states(env, states))), encoding="utf-8")
 
 
 def render_gif(env: Env, states: PyTree, rewards: Any, path: str | Path) -> None:
@@ -188,9 +188,9 @@ def _observations(env: Env, stacked: PyTree) -> np.ndarray:
     """What the task shows, ``[T + 1, ...]``; the numbers of its states where it cannot tell."""
     task = _bare_task(env)
 
-    def observe(state: PyTree) -> jax.Array:
+    def observe(state: PyTree, arrays: tuple[jax.Array, ...]) -> jax.Array:
         try:
-            shown = task.observe(jax.random.key(0), state, None, env.params)
+            shown = task.observe(jax.random.key(0), state, None, env.with_arrays(arrays).params)
         except (NotImplementedError, TypeError):
             shown = state
         leaves = [jnp.asarray(leaf, jnp.float32) for leaf in jax.tree.leaves(shown)]
@@ -198,7 +198,7 @@ def _observations(env: Env, stacked: PyTree) -> np.ndarray:
             return leaves[0]
         return jnp.concatenate([jnp.ravel(leaf) for leaf in leaves])
 
-    return np.asarray(jax.jit(jax.vmap(observe))(stacked))
+    return np.asarray(jax.jit(jax.vmap(observe, (0, None)))(stacked, env.arrays))
 
 
 def _bars(values: np.ndarray) -> Image.Image:

@@ -22,6 +22,7 @@ class EnvSettings:
     )
     pool_size: int = hyper(128, "start states that reset_mode=pool holds", within="[1, inf)")
     flatten: bool = hyper(False, "turn each observation into a vector")
+    one_hot: bool = hyper(True, "make discrete observations one-hot; false: hand on their number")
     sticky_actions: float = hyper(
         0.0, "probability of executing the action executed before instead of the chosen one", within="[0, 1]"
     )

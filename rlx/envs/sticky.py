@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import struct
-from gymnax.environments import spaces
-from gymnax.environments.environment import Environment
 
+from rlx.envs import contract
+from rlx.envs.gymnax_api import Environment, spaces
 from rlx.errors import ConfigurationError
 from rlx.types import Box, Key, MultiDiscrete, PyTree
 
@@ -77,7 +77,7 @@ class Sticky(Environment):
 
     def is_truncated(self, state: StickyState, params: PyTree) -> jax.Array:
         """Whether the task's own time limit is reached."""
-        return self.inner.is_truncated(state.task, params)
+        return contract.is_truncated(self.inner, state.task, params)
 
     def action_space(self, params: PyTree) -> Any:
         """The task's own action space."""

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax.flatten_util import ravel_pytree
 
+from rlx.errors import ConfigurationError
 from rlx.learning.on_policy import Batch
 from rlx.ops import gradient_variance
 from rlx.ops.distributions import policy_of
@@ -21,6 +22,9 @@ from rlx.types import Clock, EnvSpec, Key, PyTree, Transition
 
 Losses = dict[str, jax.Array]
 Scalar = float | jax.Array
+
+# More than all roundings to float32 of a share grown and of its multiple make together.
+_UP = 1.0 + 2.0**-21
 
 
 class ActorCritic(NamedTuple):
@@ -59,7 +63,11 @@ class Source(Protocol):
         ...
 
     def fit(self, state: PyTree, rollout: Transition, batch: Batch, key: Key, clock: Clock) -> tuple[PyTree, Losses]:
-        """Learn from a rollout ``[T, N]``, whose batch ``[T * N]`` the policy will learn from; and losses, averaged."""
+        """Learn from a rollout ``[T, N]``, whose batch ``[T * N]`` the policy will learn from.
+
+        Returns:
+            What it has learned, and losses, each averaged over the gradient updates made here; 0 where none was.
+        """
         ...
 
     def draw(
@@ -141,9 +149,57 @@ def share_grown(event: jax.Array, num_events: Scalar) -> jax.Array:
 
 
 def floor_of(size: int, grown: jax.Array, first: int, most: int | None = None) -> jax.Array:
-    """``min(most, floor(size grown + first))``, int32, ``most`` ``size`` unless given; 0 before the first event."""
-    counted = jnp.minimum(size if most is None else most, jnp.floor(size * grown + first))
-    return jnp.where(grown > 0, counted, 0).astype(jnp.int32)
+    """``min(most, floor(size grown + first))``, int32, ``most`` ``size`` unless given; 0 before the first event.
+
+    The floor of what is meant: ``grown`` is rounded, and may fall just short of a whole number.
+    """
+    counted = jnp.floor(size * grown * _UP) + first
+    return jnp.where(grown > 0, jnp.minimum(size if most is None else most, counted), 0).astype(jnp.int32)
+
+
+def states_and_steps(num_states: int, grown: jax.Array, longest: int, released: bool) -> tuple[jax.Array, jax.Array]:
+    """States that a rollout of a model passes through, the real one not counted, and its steps, both int32.
+
+    There are ``n + 1`` steps for ``n`` states, so that the last of them has an advantage of one step.
+
+    Args:
+        num_states: ``K``, when full grown.
+        grown: see `share_grown`.
+        longest: ``H``, for ``released`` only.
+        released: whether there are ``min(H, n + 2)`` steps, as in the released code of Nauman and Cygan, where ``n``
+            grows on beyond ``K`` for that; and no more states than steps start from, the first of which is real.
+    """
+    count = floor_of(num_states, grown, first=1)
+    if not released:
+        return count, floor_of(num_states, grown, first=2, most=num_states + 1)
+    steps = floor_of(num_states, grown, first=3, most=longest)
+    return jnp.clip(steps - 1, 0, count), steps
+
+
+def without_uncounted(extras: Extras, batch: Batch, weights: jax.Array) -> Extras:
+    """Extra samples ``[B, K]``, those of weight 0 replaced by the real one of their state.
+
+    Whatever they hold, infinities and NaN included, then reaches neither the loss nor its gradient.
+
+    Args:
+        extras: of which some do not count.
+        batch: the real samples ``[B]``.
+        weights: ``[K]``.
+    """
+    of_states = extras.obs is not None
+    real = Extras(
+        obs=batch.obs if of_states else None,
+        action_mask=batch.action_mask if of_states else None,
+        action=batch.action,
+        log_prob=batch.log_prob,
+        advantage=batch.advantage,
+    )
+
+    def choose(extra: jax.Array, real: jax.Array) -> jax.Array:
+        counts = (weights > 0).reshape(-1, *[1] * (extra.ndim - 2))
+        return jnp.where(counts, extra, real[:, None])
+
+    return jax.tree.map(choose, extras, real)
 
 
 def computed_if(wanted: jax.Array, compute: Callable[[], PyTree]) -> PyTree:
@@ -152,27 +208,41 @@ def computed_if(wanted: jax.Array, compute: Callable[[], PyTree]) -> PyTree:
     return jax.lax.cond(wanted, compute, lambda: jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))
 
 
-def diagnosis(
-    spec: EnvSpec, outputs: PyTree, batch: Batch, extras: Extras, shape: tuple[int, int], price: Scalar, lags: int
-) -> Losses:
+def check_diagnosis(lags: int, source: str, rollout_length: int) -> None:
+    """Refuse a diagnosis that cannot be made.
+
+    Args:
+        lags: of it; 0 for none.
+        source: of extra samples.
+        rollout_length: steps of a rollout.
+
+    Raises:
+        ConfigurationError: if there are no extra actions, or too few steps.
+    """
+    if lags and source in ("none", "states"):
+        raise ConfigurationError(f"diagnosis_lags needs extra actions; source={source} does not draw any")
+    if lags >= rollout_length:
+        raise ConfigurationError(f"diagnosis_lags={lags} needs a longer rollout_length than that")
+
+
+def diagnosis(gradients: jax.Array, num_envs: int, count: jax.Array, price: Scalar, lags: int) -> Losses:
     """What one more action in every state would take off the gradient's variance, and more steps at that price.
 
     Shares of the variance, by equation 14's two sides (Nauman and Cygan 2023); noisy, to be averaged over updates, and
-    0 before the first extra sample. The gradient is that by the outputs of the actor.
+    0 before the first extra sample. All actions help to estimate what variances are made of; whose variance that is,
+    is decided by how many of them count.
 
     Args:
-        spec: of the task.
-        outputs: of the actor, for the states of the batch.
-        batch: of a rollout.
-        extras: more actions of its states.
-        shape: ``(T, N)`` of the rollout.
+        gradients: of real and extra actions in the states of a rollout, ``[T * N, 1 + K, P]``.
+        num_envs: ``N``.
+        count: extra actions of each state that count, int32.
         price: of one more action in every state, in lengths of the rollout.
         lags: see `rlx.ops.gradient_variance.diagnose`.
     """
-    gradients = output_gradients(spec, outputs, batch, extras)
-    gradients = gradients.reshape(*shape, *gradients.shape[1:]).swapaxes(0, 1)
-    found = gradient_variance.diagnose(gradients, price, lags)
-    share = lambda gain: jnp.where(jnp.any(extras.advantage != 0), gain / found.variance, 0.0)  # noqa: E731
+    gradients = gradients.reshape(-1, num_envs, *gradients.shape[1:]).swapaxes(0, 1)
+    found = gradient_variance.diagnose(gradients, price, lags, num_actions=1 + count)
+    variance = jnp.where(count > 0, found.variance, 1.0)
+    share = lambda gain: jnp.where(count > 0, gain / variance, 0.0)  # noqa: E731
     return {"gain_of_an_action": share(found.action_gain), "gain_of_steps": share(found.step_gain)}
 
 

@@ -13,6 +13,7 @@ from rlx.networks import dynamics
 from rlx.networks.dynamics import DynamicsModel
 from rlx.networks.ensemble import apply_ensemble, init_ensemble
 from rlx.networks.heads import PairNetwork
+from rlx.networks.inputs import as_float
 from rlx.ops.imagination import Dynamics, Situation
 from rlx.ops.optimisers import Optimiser
 from rlx.replay import replay as replays
@@ -93,14 +94,14 @@ class ModelSource(NamedTuple):
     def fit(
         self, state: tuple[Learner, Replay], rollout: Transition, batch: Batch, key: Key, clock: Clock
     ) -> tuple[PyTree, Losses]:
-        """Store the rollout and, from the first event on, descend the model's loss."""
+        """Store the rollout and, from the first event on, descend the model's losses."""
         count, schedule = clock.iterations * self.size.rollout_length, self.schedule
         replay = replays.add(state[1], rollout, count)
         factor = jnp.where(clock.iterations == schedule.first_event, schedule.first_factor, 1)
         updates = jnp.where(clock.iterations < schedule.first_event, 0, schedule.num_updates * factor)
 
         def step(number: jax.Array, carry: tuple[Learner, Losses]) -> tuple[Learner, Losses]:
-            learner, _ = carry
+            learner, totals = carry
             draw_key = jax.random.fold_in(key, number)
             # Single transitions in any order, so their places in the ring are as good as their age.
             rows = rings.size(replay.ring, count)
@@ -108,11 +109,11 @@ class ModelSource(NamedTuple):
             transitions = rings.take(replay.ring, row, env)
             grads, losses = jax.grad(self.model.loss, has_aux=True)(learner.params, transitions)
             learned = self.optimiser.step(grads, learner.opt_state, learner.params, self.learning_rate)
-            return Learner(*learned), losses
+            return Learner(*learned), jax.tree.map(jnp.add, totals, losses)
 
-        losses = {f"{name}_loss": jnp.zeros(()) for name in self.model.networks}
-        learner, losses = jax.lax.fori_loop(0, updates, step, (state[0], losses))
-        return (learner, replay), losses
+        totals = {f"{name}_loss": jnp.zeros(()) for name in self.model.networks}
+        learner, totals = jax.lax.fori_loop(0, updates, step, (state[0], totals))
+        return (learner, replay), jax.tree.map(lambda total: total / jnp.maximum(updates, 1), totals)
 
     def draw(
         self,
@@ -130,7 +131,7 @@ class ModelSource(NamedTuple):
     def start_of(self, rollout: Transition) -> Situation:
         """Where imagined rollouts start: at every state of the rollout."""
         # What a model predicts are real numbers, whatever the task observes.
-        obs = rollout.obs.astype(jnp.float32)
+        obs = as_float(rollout.obs)
         return flattened(Situation(obs, obs, rollout.action_mask))
 
     def dynamics(self, learner: Learner) -> Dynamics:
@@ -189,7 +190,7 @@ class CriticSource(NamedTuple):
         network: one Q-function, of flat observations as the critic sees them and of an action vector.
         spec: of the task.
         optimiser: of both.
-        learning_rate: of both.
+        learning_rate: of both, by the clock of the learning event.
         num_epochs: passes over the batch.
         num_minibatches: minibatches a pass.
         num_extras: ``K``.
@@ -198,7 +199,7 @@ class CriticSource(NamedTuple):
     network: PairNetwork
     spec: EnvSpec
     optimiser: Optimiser
-    learning_rate: Scalar
+    learning_rate: Callable[[Clock], Scalar]
     num_epochs: int
     num_minibatches: int
     num_extras: int
@@ -219,8 +220,9 @@ class CriticSource(NamedTuple):
             return loss, {"q_loss": loss}
 
         learner = (state.params, state.opt_state)
+        rate = self.learning_rate(clock)
         learned, losses = minibatch_epochs(
-            loss, self.optimiser, self.learning_rate, learner, batch, key, self.num_epochs, self.num_minibatches
+            loss, self.optimiser, rate, learner, batch, key, self.num_epochs, self.num_minibatches
         )
         return Learner(*learned), {"q_loss": losses["q_loss"].mean()}
 

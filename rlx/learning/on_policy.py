@@ -13,7 +13,7 @@ from rlx.networks.running_statistics import RunningStatistics
 from rlx.ops import policy_loss, returns
 from rlx.ops.optimisers import Optimiser
 from rlx.ops.shuffle import shuffled_indices
-from rlx.types import Key, Memory, Metrics, PyTree, Transition
+from rlx.types import Clock, Key, Memory, Metrics, PyTree, Transition
 
 Losses = dict[str, jax.Array]
 
@@ -41,6 +41,24 @@ def check_minibatches(batch_size: int, num_minibatches: int) -> None:
         raise ConfigurationError(
             f"num_envs * rollout_length = {batch_size} cannot be cut into num_minibatches = "
             f"{num_minibatches} equal parts; choose a divisor of {batch_size}"
+        )
+
+
+def check_spread(batch_size: int, num_minibatches: int, remedy: str) -> None:
+    """Refuse to standardise single advantages, which have no spread.
+
+    Args:
+        batch_size: advantages in a batch.
+        num_minibatches: parts in which they are standardised; 1 for all together.
+        remedy: which settings to change.
+
+    Raises:
+        ConfigurationError: if a part has fewer than two.
+    """
+    if batch_size // num_minibatches < 2:
+        raise ConfigurationError(
+            f"num_envs * rollout_length = {batch_size} in num_minibatches = {num_minibatches} leaves single "
+            f"advantages, which have no spread to be standardised by; {remedy}"
         )
 
 
@@ -101,9 +119,20 @@ def make_batch(
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
 
 
-def standardise(x: jax.Array) -> jax.Array:
-    """``x`` shifted and scaled to mean 0 and standard deviation 1."""
-    return (x - x.mean()) / (x.std() + 1e-8)
+def standardise(x: jax.Array, ddof: int = 0, epsilon: float = 1e-8) -> jax.Array:
+    """``x`` shifted and scaled to mean 0 and standard deviation 1.
+
+    Args:
+        x: float ``[...]``, at least two numbers.
+        ddof: 0 divides by the deviation of a population, 1 by that of a sample.
+        epsilon: is added to the deviation.
+
+    Raises:
+        ConfigurationError: if there is one number only.
+    """
+    if x.size < 2:
+        raise ConfigurationError("one number has no spread to be standardised by; standardise at least two together")
+    return (x - x.mean()) / (x.std(ddof=ddof) + epsilon)
 
 
 def surrogates(log_ratio: jax.Array, advantage: jax.Array, clip_epsilon: float | jax.Array) -> jax.Array:
@@ -162,6 +191,11 @@ def minibatch_epochs(
 
     order = (jnp.repeat(epoch_keys, num_minibatches), jnp.tile(starts, num_epochs))
     return jax.lax.scan(step, learner, order)
+
+
+def progress_in_events(clock: Clock) -> jax.Array:
+    """Share of the learning events that the budget holds whole which had passed before this one, in [0, 1]."""
+    return jnp.minimum(clock.before.iterations / jnp.maximum(clock.total_iterations, 1), 1.0)
 
 
 def metrics_of(updates: Losses, last: Losses | None = None) -> Metrics:

@@ -7,11 +7,11 @@ import math
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 
 from rlx.networks.dense import dense
 from rlx.networks.initialisers import fan_in_uniform, symmetric_uniform
+from rlx.networks.inputs import as_float
 from rlx.networks.torsos import convolve
 
 
@@ -38,8 +38,8 @@ class ConvNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, obs: jax.Array) -> jax.Array:
-        """Return ``[..., num_outputs]``, or ``[...]``, from images ``[..., H, W, C]`` of any dtype."""
-        x = obs.astype(jnp.float32)
+        """Return ``[..., num_outputs]``, or ``[...]``, from images ``[..., H, W, C]``, see `as_float`."""
+        x = as_float(obs)
         for number, layer in enumerate(self.layers):
             x = nn.relu(largest(self._convolution(x, layer, number), layer.pool))
         x = x.reshape((*x.shape[:-3], math.prod(x.shape[-3:])))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from rlx.networks.heads import PairNetwork
+from rlx.networks.inputs import as_float
 from rlx.types import ActionSpace, Discrete, EnvSpec, Key, PyTree, Transition
 
 
@@ -100,7 +101,7 @@ def cross_entropy(logits: jax.Array, events: jax.Array) -> jax.Array:
 
 def flat_observation(spec: EnvSpec, obs: jax.Array) -> jax.Array:
     """Observations ``[..., *obs_shape]`` as float32 vectors ``[..., F]``."""
-    return obs.reshape(*obs.shape[: obs.ndim - len(spec.obs_shape)], -1).astype(jnp.float32)
+    return as_float(obs.reshape(*obs.shape[: obs.ndim - len(spec.obs_shape)], -1))
 
 
 def action_vector(space: ActionSpace, action: jax.Array) -> jax.Array:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from rlx.networks.inputs import as_float
 from rlx.sums import Sum
 
 # Added to the variance: a constant feature is divided by 1e-4 and not by 0.
@@ -20,7 +21,7 @@ class RunningStatistics:
     """Moments of the samples seen so far.
 
     Attributes:
-        count: scalar, number of samples; 0 before any data.
+        count: scalar, number of samples; before any data 0, or the weight to begin with.
         mean: ``[*shape]``.
         m2: ``[*shape]``, second central moment: the mean squared distance from ``mean``.
     """
@@ -30,16 +31,23 @@ class RunningStatistics:
     m2: Sum
 
 
-def init(shape: tuple[int, ...]) -> RunningStatistics:
-    """Statistics of no samples of the given shape."""
-    return RunningStatistics(count=Sum.zeros(), mean=Sum.zeros(shape), m2=Sum.zeros(shape))
+def init(shape: tuple[int, ...], start_count: float | jax.Array = 0.0) -> RunningStatistics:
+    """Statistics of no samples of the given shape.
+
+    Args:
+        shape: of a sample.
+        start_count: weight, in samples, of a mean of 0 and a variance of 1 to begin with, at least 0.
+    """
+    count, nothing = Sum.zeros().add(start_count), Sum.zeros(shape)
+    m2 = jnp.broadcast_to(jnp.where(count.value > 0, jnp.float32(1.0), 0.0), shape)
+    return RunningStatistics(count=count, mean=nothing, m2=nothing.add(m2))
 
 
 def update(stats: RunningStatistics, batch: jax.Array) -> RunningStatistics:
     """Take in a batch ``[B..., *shape]`` of any number of leading axes and any dtype."""
     shape = stats.mean.total.shape
     chex.assert_shape(batch, (..., *shape))
-    samples = batch.reshape((-1, *shape)).astype(jnp.float32)
+    samples = as_float(batch.reshape((-1, *shape)))
     # Sums of distances from one sample keep the digits that sums of large values of small spread would lose.
     shifted = samples - samples[0]
     mean_shift = shifted.mean(axis=0)
@@ -56,8 +64,8 @@ def update(stats: RunningStatistics, batch: jax.Array) -> RunningStatistics:
 
 
 def variance(stats: RunningStatistics) -> jax.Array:
-    """Population variance ``[*shape]``; 1 before any data."""
-    return jnp.where(stats.count.value > 0, stats.m2.value, 1.0)
+    """Population variance ``[*shape]``; 1 before the second sample, since one has no spread."""
+    return jnp.where(stats.count.value > 1, stats.m2.value, 1.0)
 
 
 def normalise(stats: RunningStatistics, x: jax.Array, clip: float = 10.0) -> jax.Array:
@@ -65,5 +73,5 @@ def normalise(stats: RunningStatistics, x: jax.Array, clip: float = 10.0) -> jax
 
     Before any data this only clips.
     """
-    centred = (x.astype(jnp.float32) - stats.mean.total) - stats.mean.rest
+    centred = (as_float(x) - stats.mean.total) - stats.mean.rest
     return jnp.clip(centred * jax.lax.rsqrt(variance(stats) + _EPSILON), -clip, clip)

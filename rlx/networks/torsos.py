@@ -14,6 +14,7 @@ from flax import linen as nn
 from rlx.errors import ConfigurationError, suggest
 from rlx.networks.dense import dense, product
 from rlx.networks.initialisers import Initialiser, orthogonal
+from rlx.networks.inputs import as_float
 
 _ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "tanh": jnp.tanh,
@@ -56,9 +57,9 @@ class MLP(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Return the features of ``x``, of any dtype; its values are not rescaled."""
+        """Return the features of ``x``, of any dtype; bytes count as brightness (`rlx.networks.inputs`)."""
         activate = activation_function(self.activation)
-        x = _flatten(x.astype(jnp.float32), self.input_rank)
+        x = _flatten(as_float(x), self.input_rank)
         for size in self.hidden_sizes:
             x = activate(dense(size, self.kernel_init)(x))
         return x
@@ -83,7 +84,7 @@ class MinAtarCNN(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Return the features of images ``[..., H, W, C]``, of any dtype; their values are not rescaled."""
+        """Return the features of images ``[..., H, W, C]``, of any dtype; see ``MLP`` for bytes."""
         height, width, depth = x.shape[-3:]
         if min(height, width) < self.kernel_size:
             raise ConfigurationError(
@@ -93,7 +94,7 @@ class MinAtarCNN(nn.Module):
         kernel_shape = (self.kernel_size, self.kernel_size, depth, self.channels)
         kernel = self.param("kernel", self.kernel_init, kernel_shape)
         bias = self.param("bias", nn.initializers.zeros, (self.channels,))
-        x = activation_function(self.activation)(convolve(x.astype(jnp.float32), kernel) + bias)
+        x = activation_function(self.activation)(convolve(as_float(x), kernel) + bias)
         return MLP(self.hidden_sizes, self.activation, self.kernel_init, input_rank=3)(x)
 
 

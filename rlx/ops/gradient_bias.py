@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from rlx.errors import ConfigurationError
+
 
 @struct.dataclass
 class Averages:
@@ -73,7 +75,7 @@ def printed_bias(mean: jax.Array, reference: jax.Array) -> Averages:
 
 def printed_variance(estimates: jax.Array) -> Averages:
     """The paper's relative variance, ``Var(m_p) / m_p^2`` on average over parameters, of estimates ``[K, P]``."""
-    return _averages(estimates.var(axis=0, ddof=1), jnp.square(estimates.mean(axis=0)))
+    return _averages(_variance(estimates), jnp.square(estimates.mean(axis=0)))
 
 
 def _averages(numerators: jax.Array, denominators: jax.Array) -> Averages:
@@ -87,4 +89,10 @@ def _averages(numerators: jax.Array, denominators: jax.Array) -> Averages:
 
 
 def _trace_variance(estimates: jax.Array) -> jax.Array:
-    return estimates.var(axis=0, ddof=1).sum()
+    return _variance(estimates).sum()
+
+
+def _variance(estimates: jax.Array) -> jax.Array:
+    if len(estimates) < 2:
+        raise ConfigurationError(f"a variance needs at least 2 independent estimates, not {len(estimates)}")
+    return estimates.var(axis=0, ddof=1)

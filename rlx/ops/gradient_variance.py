@@ -260,7 +260,7 @@ def estimate_components(gradients: jax.Array, num_lags: int) -> Components:
     return Components(state_variance, action_variance, state_covariance, action_covariance)
 
 
-def diagnose(gradients: jax.Array, delta: Scalar, num_lags: int) -> Diagnosis:
+def diagnose(gradients: jax.Array, delta: Scalar, num_lags: int, num_actions: Count | None = None) -> Diagnosis:
     """Whether more actions or longer trajectories pay now, from the batch that an agent has at hand.
 
     The paper states its condition and never evaluates it; this estimates both sides of it from one batch, by
@@ -277,8 +277,10 @@ def diagnose(gradients: jax.Array, delta: Scalar, num_lags: int) -> Diagnosis:
         delta: price of one more action in every state in lengths of the trajectory, at least 0. For simulated actions
             it is a matter of compute: in steps of the environment they are free.
         num_lags: see `estimate_components`.
+        num_actions: of each state that the gradient in question averages over, at least 1; by default all ``N``.
     """
-    num_trajectories, num_steps, num_actions, _ = gradients.shape
+    num_trajectories, num_steps, given, _ = gradients.shape
+    num_actions = given if num_actions is None else num_actions
     components = jax.tree.map(lambda leaf: leaf.sum(axis=-1), estimate_components(gradients, num_lags))
     return Diagnosis(
         variance=variance(components, num_actions, num_steps) / num_trajectories,

@@ -122,6 +122,40 @@ def combined_q(log_positive: jax.Array, log_negative: jax.Array, axis: int = -1)
     return jnp.exp(log_positive - largest) - jnp.exp(log_negative - largest)
 
 
+def log_gap(log_positive: jax.Array, log_negative: jax.Array, action_mask: jax.Array | None = None) -> jax.Array:
+    """``ln`` of the action gap, the best ``Q = q+ - q-`` less the second best, however small the values are.
+
+    Args:
+        log_positive: ``log_value`` of the positive channel, float ``[..., A]``.
+        log_negative: of the negative one, float ``[..., A]``.
+        action_mask: bool ``[..., A]``, True where the action is valid; others do not count.
+
+    Returns:
+        float ``[...]``; infinite where fewer than two actions are valid. A gap that is lost to the rounding of values,
+        such as that of a tie, counts as this rounding.
+    """
+    size = log_difference(log_positive, log_negative)
+    # Ordered like Q, but by the logarithm of its size.
+    order = jnp.sign(log_positive - log_negative) * (size - size.min(axis=-1, keepdims=True) + 1.0)
+    if action_mask is not None:
+        order = jnp.where(action_mask, order, -jnp.inf)
+    action = jnp.arange(order.shape[-1])
+    best = action == order.argmax(axis=-1, keepdims=True)
+    others = jnp.where(best, -jnp.inf, order)
+    second = action == others.argmax(axis=-1, keepdims=True)
+    # Q - Q' = (q+ + q-') - (q+' + q-)
+    of = lambda which, channel: jnp.max(channel, axis=-1, where=which, initial=-jnp.inf)  # noqa: E731
+    more = jnp.logaddexp(of(best, log_positive), of(second, log_negative))
+    less = jnp.logaddexp(of(second, log_positive), of(best, log_negative))
+    return jnp.where(others.max(axis=-1) > -jnp.inf, log_difference(more, less), jnp.inf)
+
+
+def log_difference(log_a: jax.Array, log_b: jax.Array) -> jax.Array:
+    """``ln |a - b|`` of two positive numbers, from their logarithms; a difference lost to rounding counts as that."""
+    share = -jnp.expm1(-jnp.abs(log_a - log_b))
+    return jnp.maximum(log_a, log_b) + jnp.log(jnp.maximum(share, jnp.finfo(share.dtype).eps))
+
+
 def split_reward(reward: jax.Array) -> tuple[jax.Array, jax.Array]:
     """``r+ = max(r, 0)`` and ``r- = max(-r, 0)``: the rewards of the positive and the negative channel."""
     return jnp.maximum(reward, 0.0), jnp.maximum(-reward, 0.0)

@@ -5,6 +5,8 @@ bootstrap: a window of n rewards passes their discounted sum as ``reward`` and `
 ``discount``.
 """
 
+import math
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -120,23 +122,44 @@ def greedy_action(q_values: jax.Array, action_mask: jax.Array | None = None) -> 
     return jnp.argmax(q_values, axis=-1).astype(jnp.int32)
 
 
-def log_gap_deviation(q_values: jax.Array) -> jax.Array:
-    """Standard deviation over states of ``log10`` of the action gap, the best value less the second best.
-
-    How unevenly gaps are spread: above about 1, function approximation with a low discount fails on the chain of van
-    Seijen et al. (2019), whose measure this is after our reading. A tie counts as the smallest float.
+def log_gap(q_values: jax.Array, action_mask: jax.Array | None = None) -> jax.Array:
+    """``ln`` of the action gap, the best value less the second best.
 
     Args:
-        q_values: float [S, A] with A of at least 1.
+        q_values: float [..., A].
+        action_mask: bool [..., A], True where the action is valid; others do not count.
 
     Returns:
-        float scalar, in powers of ten; 0 with a single action.
+        float [...]; of the smallest float in a tie, and infinite where fewer than two actions are valid.
     """
-    if q_values.shape[-1] == 1:
-        return jnp.zeros(())
-    best = jax.lax.top_k(q_values, 2)[0]
-    gap = jnp.maximum(best[..., 0] - best[..., 1], jnp.finfo(q_values.dtype).tiny)
-    return jnp.std(jnp.log10(gap))
+    if action_mask is not None:
+        chex.assert_equal_shape([q_values, action_mask])
+        q_values = jnp.where(action_mask, q_values, -jnp.inf)
+    others = jnp.arange(q_values.shape[-1]) != q_values.argmax(axis=-1, keepdims=True)
+    second = jnp.max(q_values, axis=-1, where=others, initial=-jnp.inf)  # cheaper on CPU than to sort
+    is_gap = second > -jnp.inf
+    gap = q_values.max(axis=-1) - jnp.where(is_gap, second, 0.0)
+    return jnp.where(is_gap, jnp.log(jnp.maximum(gap, jnp.finfo(gap.dtype).tiny)), jnp.inf)
+
+
+def log_gap_deviation(log_gap: jax.Array) -> jax.Array:
+    """Standard deviation over states of ``log10`` of the action gap.
+
+    How unevenly gaps are spread: above about 1, function approximation with a low discount fails on the chain of van
+    Seijen et al. (2019), whose measure this is after our reading.
+
+    Args:
+        log_gap: ``ln`` of the gaps, float [S]; infinite ones, of states without a choice, are left out.
+
+    Returns:
+        float scalar, in powers of ten; 0 where fewer than two gaps are left.
+    """
+    chex.assert_rank(log_gap, 1)
+    is_gap = log_gap < jnp.inf
+    number = jnp.maximum(is_gap.sum(), 1)
+    gap = jnp.where(is_gap, log_gap, 0.0) / math.log(10.0)
+    distance = jnp.where(is_gap, gap - gap.sum() / number, 0.0)
+    return jnp.sqrt(jnp.square(distance).sum() / number)
 
 
 def huber(error: jax.Array, delta: float | jax.Array) -> jax.Array:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,11 @@ def read_run(folder: Path | str) -> RunRecords:
             f"{folder}: config.yaml or metadata.json is damaged; restore it or leave that run out"
         ) from error
     return RunRecords(folder, config, metadata, _read_rows(folder))
+
+
+def place_beside(folder: Path, name: str) -> Path:
+    """Where to write ``name``, made from the run in ``folder``: there, or here if that cannot be written."""
+    return folder / name if os.access(folder, os.W_OK) else Path(f"{folder.resolve().name}-{name}")
 
 
 def learning_curves(run: RunRecords, key: str = "evaluation/return_mean") -> tuple[np.ndarray, np.ndarray]:

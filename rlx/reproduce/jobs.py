@@ -22,6 +22,7 @@ from rlx.report.runs import learning_curves, read_run
 from rlx.reproduce import chunks
 from rlx.runner.folder import write_atomically
 from rlx.runner.interrupt import interruptible
+from rlx.runner.lock import locked
 from rlx.types import Agent, PyTree
 
 # What a run's result does not depend on.
@@ -140,7 +141,7 @@ class Training:
         if (folder / "config.yaml").exists():
             trained = verbs.resume(folder, progress=shown)
         else:
-            shutil.rmtree(folder, ignore_errors=True)  # a run killed before it had begun
+            _clear(folder)
             agent, env = self._built
             settings = dataclasses.replace(self._config.settings, run_dir=str(folder))
             trained = verbs.train_checked([agent], env, settings, progress=shown)
@@ -189,11 +190,11 @@ class Chunked:
         """Compute the chunks that are missing."""
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self.settings, indent=2, default=lambda number: number.item())
-        write_atomically(folder / "settings.json", text + "\n")
         state, at = self.init(), chunks.Position(0, self.num_chunks, 0.0)
-        if self._position(folder).done:
-            state, at = chunks.read_state(folder, state)
-        with interruptible() as interrupted:
+        with locked(folder), interruptible() as interrupted:
+            write_atomically(folder / "settings.json", text + "\n")
+            if self._position(folder).done:
+                state, at = chunks.read_state(folder, state)
             while at.done < self.num_chunks and not interrupted.is_set():
                 progress(at.done / self.num_chunks)
                 began = time.perf_counter()
@@ -216,6 +217,13 @@ class Chunked:
         """How far the computation in ``folder`` is; one that was cut into another number of chunks is none."""
         position = chunks.read_position(folder)
         return position if position.num_chunks == self.num_chunks else chunks.Position(0, self.num_chunks, 0.0)
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a run left that was killed before it had begun, unless another process is just beginning it."""
+    if folder.exists():
+        with locked(folder):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def outputs(folder: Path) -> dict[str, np.ndarray]:

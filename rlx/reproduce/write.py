@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from rlx.errors import ConfigurationError
+from rlx.errors import ConfigurationError, RunFailed
 from rlx.loggers.console import duration
 from rlx.report import figures
 from rlx.report.tables import markdown, write_csv
 from rlx.reproduce.table import NOTHING_PUBLISHED, Cells, Claim, Outcome, Scale, Table
 from rlx.runner import folder as run_folder
-from rlx.runner.run import RunFailed
 
 _STATISTICS = {"iqm": ("IQM", "interquartile mean"), "mean": ("mean", "mean")}
 _PACKAGES = ("rlx", "jax", "jaxlib", "numpy", "flax", "optax", "gymnax", "brax")

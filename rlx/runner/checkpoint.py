@@ -1,7 +1,11 @@
 """Saved states, atomic, through Orbax: of the whole run, and of the part of it that acts."""
 
+import logging
+import shutil
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,9 +18,14 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from rlx.errors import ConfigurationError
+from rlx.runner.failures import as_disk_error, out_of_memory
+from rlx.runner.memory_plan import num_bytes
+from rlx.runner.pieces import PIECE_BYTES, Joined, PieceHandler
 from rlx.types import PyTree
 
 _SCORE = "evaluation_return"
+# Orbax numbers its saves per process: those of two runs in threads would wait for each other's signals.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 class Checkpoints:
@@ -34,20 +43,60 @@ class Checkpoints:
         options = ocp.CheckpointManagerOptions(
             preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
             cleanup_tmp_directories=not read_only,
+            enable_async_checkpointing=False,  # what is done in the background, and how, is decided in `save`
         )
         self._folder = folder
-        self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
+        self._writer = ThreadPoolExecutor(max_workers=1)
+        self._pending: Future[None] | None = None
+        pieces = PieceHandler()
+        types = ocp.type_handlers.create_type_handler_registry(
+            *((kind, pieces) for kind in (np.ndarray, jax.Array, Joined))
+        )
+        with _orbax_alone():
+            handler = ocp.PyTreeCheckpointHandler(type_handler_registry=types)
+            self._manager = ocp.CheckpointManager(folder.absolute(), options=options, item_handlers=handler)
 
     def save(self, step: int, state: PyTree, score: float = 0.0) -> None:
-        """Save ``state`` in the background, unless ``step`` is saved already."""
-        if step not in self.steps():
-            # The next chunk may overwrite what lies on a device; what is on the host already is nobody else's.
-            on_host = lambda leaf: np.array(leaf) if isinstance(leaf, jax.Array) else leaf  # noqa: E731
-            copied = jax.tree.map(on_host, _storable(state))
-            self._manager.save(step, args=ocp.args.StandardSave(copied), metrics={_SCORE: score})
+        """Save ``state``, unless ``step`` is saved already.
+
+        The next chunk overwrites what lies on the devices. So a small state is copied, and written while training goes
+        on; a large one is written at once, piece by piece, and never there twice.
+
+        Args:
+            step: environment step.
+            state: arrays, or `Joined` ones.
+            score: the highest is the best.
+
+        Raises:
+            OSError: if this state, or the one before, cannot be written. Those before are whole, and nothing is left
+                of it.
+        """
+        if step in self.steps():
+            return
+        stored = _storable(state)
+        if num_bytes(stored) <= PIECE_BYTES:
+            self._pending = self._writer.submit(self._write, step, jax.tree.map(np.array, stored), score)
+        else:
+            self._write(step, stored, score)
+
+    def _write(self, step: int, stored: PyTree, score: float) -> None:
+        try:
+            with _orbax_alone():
+                self._manager.save(step, args=ocp.args.PyTreeSave(stored), metrics={_SCORE: score})
+        except Exception as error:
+            for unfinished in self._folder.glob("*.orbax-checkpoint-tmp*"):
+                shutil.rmtree(unfinished, ignore_errors=True)
+            raise as_disk_error(error, self._folder) from error
+
+    def _wait(self) -> None:
+        """Wait until everything is on disk; a failure is raised once."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
 
     def steps(self) -> list[int]:
         """Steps of the saved states, oldest first."""
+        self._wait()
         return sorted(self._manager.all_steps())
 
     def restore(self, like: PyTree) -> tuple[int, PyTree]:
@@ -65,21 +114,31 @@ class Checkpoints:
             )
         *earlier, step = self.steps()
         target = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), jax.eval_shape(_storable, like))
+        plain = jax.tree.map(lambda leaf: ocp.RestoreArgs(restore_type=np.ndarray, dtype=leaf.dtype), target)
         try:
             with _one_complaint():
-                restored = self._manager.restore(step, args=ocp.args.StandardRestore(target))
+                restored = self._manager.restore(step, args=ocp.args.PyTreeRestore(target, restore_args=plain))
             chex.assert_trees_all_equal_shapes(restored, target)  # Orbax itself hands out any shape
         except Exception as error:
+            if out_of_memory(error):
+                raise
             remedy = "remove it to go on from the one before" if earlier else "start a new run"
             raise ConfigurationError(
                 f"{self._folder / str(step)} is damaged or belongs to another configuration; {remedy}"
             ) from error
-        return step, jax.tree.map(_as_saved, restored, like)
+        return step, jax.tree.map(_as_saved, restored, like) if jax.tree.leaves(like) else like
 
     def close(self) -> None:
-        """Wait until everything is on disk."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        """Wait until everything is on disk.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
+        try:
+            self._wait()
+        finally:
+            self._writer.shutdown()
+            self._manager.close()
 
 
 def _is_key(leaf: Any) -> bool:
@@ -87,14 +146,14 @@ def _is_key(leaf: Any) -> bool:
 
 
 def _storable(tree: PyTree) -> PyTree:
-    """What Orbax stores: typed PRNG keys as plain integers, and a zero in place of an array without elements."""
+    """What Orbax stores: typed PRNG keys as plain integers, and a zero in place of an array, or tree, that is empty."""
 
     def convert(leaf: Any) -> Any:
         if leaf.size == 0:
             return jnp.zeros(1)
         return jax.random.key_data(leaf) if _is_key(leaf) else leaf
 
-    return jax.tree.map(convert, tree)
+    return jax.tree.map(convert, tree) if jax.tree.leaves(tree) else {"empty": jnp.zeros(1)}
 
 
 def _as_saved(leaf: Any, like: Any) -> Any:
@@ -109,3 +168,15 @@ def _one_complaint() -> Iterator[None]:
     hook, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
     yield
     sys.unraisablehook = hook  # not after a failure, since those reads end later
+
+
+@contextmanager
+def _orbax_alone() -> Iterator[None]:
+    """One thread at a time, and nothing in Orbax's log: what goes wrong is raised as well."""
+    log = logging.getLogger("absl")
+    with _ONE_AT_A_TIME:
+        log.disabled = True
+        try:
+            yield
+        finally:
+            log.disabled = False

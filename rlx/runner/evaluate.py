@@ -93,17 +93,17 @@ def record(
     start_key, play_key = jax.random.split(key)
 
     @jax.jit
-    def step(carry: PyTree, key: Key) -> PyTree:
+    def step(carry: PyTree, key: Key, arrays: tuple[jax.Array, ...]) -> PyTree:
         act_key, env_key = jax.random.split(key)
-        return _act(agent, env, agent_state, carry, act_key, env_key, mode)
+        return _act(agent, env.with_arrays(arrays), agent_state, carry, act_key, env_key, mode)
 
     carry = (*vector.start(env, start_key, 1), start_memory(agent, agent_state, 1))
     states: list[PyTree] = [carry[0]]
     rewards: list[float] = []
     if not uncompiled():
-        compile_ahead(step, carry, play_key)
+        compile_ahead(step, carry, play_key, env.arrays)
     while not rewards or not (carry[1].terminated | carry[1].truncated | (len(rewards) >= max_steps)).all():
-        carry = step(carry, jax.random.fold_in(play_key, len(rewards)))
+        carry = step(carry, jax.random.fold_in(play_key, len(rewards)), env.arrays)
         states.append(carry[0])
         rewards.append(float(carry[1].reward[0]))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *jax.device_get(states)), np.array(rewards)

@@ -9,6 +9,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +17,48 @@ import jax
 import yaml
 
 from rlx.errors import ConfigurationError
+from rlx.paths import expand
 
 _PACKAGES = ("rlx", "jax", "jaxlib", "flax", "optax", "chex", "brax", "gymnax", "orbax-checkpoint", "numpy")
 _CONTENTS = ("config.yaml", "metadata.json", "metrics.jsonl", "checkpoints", "policy", "failed")
 
 
-def create(run_dir: str | None, config: dict[str, Any]) -> Path:
-    """Make a run's folder, ``run_dir`` or a new one below ``runs/``, with ``config.yaml`` and ``metadata.json``.
+def place(run_dir: str | None, config: dict[str, Any]) -> Path:
+    """Make the folder of a new run, ``run_dir`` or a new one below ``runs/``; it is empty until `begin`.
 
     Raises:
-        ConfigurationError: if it holds a run already, so that nothing is overwritten, or it cannot be written, or the
-            configuration holds what YAML cannot.
+        ConfigurationError: if it holds a run already, or cannot be made, or the configuration holds what YAML cannot.
     """
-    text = _as_yaml(config)
-    try:
-        path = (
-            _new_path(config["agent"]["name"], config["env"]["name"]) if run_dir is None else Path(run_dir).expanduser()
-        )
+    _as_yaml(config)
+    with _refused_if_not_written(run_dir or "below runs/"):
+        if run_dir is None:
+            return _new_path(config["agent"]["name"], config["env"]["name"])
+        path = expand(run_dir)
         _refuse_used(path)
         path.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+def begin(path: Path, config: dict[str, Any]) -> None:
+    """Write ``config.yaml`` and ``metadata.json`` into a folder that is locked (`rlx.runner.lock`).
+
+    Raises:
+        ConfigurationError: if it holds a run by now, so that nothing is overwritten, or it cannot be written.
+    """
+    _refuse_used(path)
+    with _refused_if_not_written(path):
         write_atomically(path / "metadata.json", json.dumps(metadata(), indent=2) + "\n")
-        write_atomically(path / "config.yaml", text)
+        write_atomically(path / "config.yaml", _as_yaml(config))
+
+
+@contextlib.contextmanager
+def _refused_if_not_written(where: Path | str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise ConfigurationError(
-            f"cannot write the run folder {run_dir or 'below runs/'} ({error.strerror}); choose another run_dir"
+            f"cannot write the run folder {where} ({error.strerror}); choose another run_dir"
         ) from error
-    return path
 
 
 def _as_yaml(config: dict[str, Any]) -> str:
@@ -93,8 +110,11 @@ def metadata() -> dict[str, Any]:
 def write_atomically(path: Path, text: str) -> None:
     """Write ``text`` so that a reader finds either the old file or the new one, whole."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)  # where the disk is full
 
 
 def _new_path(agent: str, env: str) -> Path:

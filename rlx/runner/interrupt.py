@@ -1,4 +1,4 @@
-"""Ctrl-C as a request to stop at the next good moment."""
+"""Ctrl-C, and the SIGTERM of schedulers, as a request to stop at the next good moment."""
 
 import signal
 import threading
@@ -6,49 +6,67 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-class _Request:
-    """A handler of SIGINT: the first one sets ``events``, a second one raises as usual."""
 
-    def __init__(self, event: threading.Event) -> None:
-        self.events = [event]
+class Listener:
+    """A handler of signals: whoever can stop in order is told to, else it raises ``KeyboardInterrupt``.
+
+    A second Ctrl-C raises in any case. A second SIGTERM does not: schedulers repeat it.
+
+    Attributes:
+        signum: of the last signal; ``None`` before the first.
+    """
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+        self._events: list[threading.Event] = []
 
     def __call__(self, signum: int, frame: Any) -> None:
-        if self.events[0].is_set():
+        """Take in a signal, as Python calls a handler."""
+        again = self.signum is not None and signum == signal.SIGINT
+        self.signum = signum
+        if again or not self._events:
             raise KeyboardInterrupt
-        for event in self.events:
+        for event in self._events:
             event.set()
 
     @contextmanager
-    def also(self, event: threading.Event) -> Iterator[None]:
-        """Set ``event`` as well, at once if Ctrl-C has been pressed before."""
-        if self.events[0].is_set():
+    def telling(self, event: threading.Event) -> Iterator[None]:
+        """Set ``event`` at a signal, at once if there has been one."""
+        if self.signum is not None:
             event.set()
-        self.events.append(event)
+        self._events.append(event)
         try:
             yield
         finally:
-            self.events.remove(event)
+            self._events.remove(event)
+
+
+@contextmanager
+def listening() -> Iterator[Listener]:
+    """Handle SIGINT and SIGTERM alike; nested, it is the same listener. Outside the main thread nothing is heard."""
+    present, listener = signal.getsignal(signal.SIGINT), Listener()
+    if isinstance(present, Listener):
+        yield present
+        return
+    if threading.current_thread() is not threading.main_thread():
+        yield listener
+        return
+    previous = {signum: signal.signal(signum, listener) for signum in SIGNALS}
+    try:
+        yield listener
+    finally:
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)
 
 
 @contextmanager
 def interruptible(event: threading.Event | None = None) -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a flag, ``event`` if given, so that a run can save; a second one raises as usual.
+    """Turn the first signal into a flag, ``event`` if given, so that a run can save.
 
     Nested, the outer flag is set as well: whoever runs inside stops, and whoever runs several such things knows of it.
     """
     event = event or threading.Event()
-    if threading.current_thread() is not threading.main_thread():
+    with listening() as listener, listener.telling(event):
         yield event
-        return
-    previous = signal.getsignal(signal.SIGINT)
-    if isinstance(previous, _Request):
-        with previous.also(event):
-            yield event
-        return
-    request = _Request(event)
-    signal.signal(signal.SIGINT, request)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, previous)

@@ -23,7 +23,7 @@ def checked(compiled: Any, program: Any, seeds: Sequence[int], *arguments: Any) 
         compiled: the ``program``, compiled.
         program: a jitted function.
         seeds: of the members.
-        *arguments: whose leaves are scalars or ``[G, ...]``.
+        *arguments: whose leaves are scalars or ``[G, ...]``, but for the last, which is the environment's arrays.
 
     Raises:
         FloatingPointError: at the line that made a NaN.
@@ -64,11 +64,11 @@ def _has_nan(leaf: jax.Array) -> jax.Array:
 
 
 def _first_spoiled(
-    compiled: Any, agents: PyTree, state: PyTree, iterations: jax.Array, new_window: jax.Array
+    compiled: Any, agents: PyTree, state: PyTree, iterations: jax.Array, new_window: jax.Array, arrays: PyTree
 ) -> tuple[Any, np.ndarray]:
     """The arguments of the first iteration to make a NaN, and which members have one after it."""
     for _ in range(int(iterations)):
-        arguments = (agents, state, jnp.int32(1), new_window)
+        arguments = (agents, state, jnp.int32(1), new_window, arrays)
         state, *_ = compiled(*arguments)
         spoiled = members_with_nan(state)
         if spoiled.any():
@@ -88,10 +88,10 @@ def _watched(program: Any, arguments: Any) -> Any:
 
 def _blame(program: Any, seeds: Sequence[int], spoiled: np.ndarray, arguments: Any) -> NoReturn:
     """Do again, operation by operation, what ``program`` did for the first of the members that it spoiled."""
-    member = int(spoiled.argmax())
-    of_member = jax.tree.map(lambda leaf: leaf[member : member + 1] if jnp.ndim(leaf) else leaf, arguments)
+    member, (*of_members, arrays) = int(spoiled.argmax()), arguments
+    of_member = jax.tree.map(lambda leaf: leaf[member : member + 1] if jnp.ndim(leaf) else leaf, of_members)
     try:
-        _watched(program, jax.device_put(of_member, jax.devices()[0]))
+        _watched(program, jax.device_put((*of_member, arrays), jax.devices()[0]))
         raise FloatingPointError("a compiled program made a NaN, but none of its operations does when run by itself")
     except FloatingPointError as error:
         error.add_note(f"seed {seeds[member]}; see docs/debugging.md")

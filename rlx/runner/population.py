@@ -7,7 +7,6 @@ copies of a member, which are nowhere to be seen outside this file.
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -21,21 +20,18 @@ from rlx.errors import ConfigurationError
 from rlx.runner import nans
 from rlx.runner.acting import acting_part
 from rlx.runner.evaluate import Evaluation, can_be_unfinished
+from rlx.runner.layout import Layout, layout_for, side_by_side_for
 from rlx.runner.loop import RunState, without_clock
 from rlx.runner.memory_plan import memory_plan
+from rlx.runner.pieces import Joined
 from rlx.runner.programs import MEMBERS, REPLICATED, programs
 from rlx.runner.settings import RunSettings
 from rlx.runner.waiting import compile_ahead, wait
 from rlx.runner.window import Totals
 from rlx.switches import in_32_bits, nans_wanted, uncompiled
-from rlx.types import Agent, Clock, Key, Mode, Needs, PyTree
+from rlx.types import Agent, Clock, Key, Mode, PyTree
 
 INIT_STREAM, EVALUATION_STREAM = 0, 1
-
-# On two CPU cores 8 members ran 1.15 (PPO), 1.19 (masked PPO on microRTS), 0.99 (MBMA) and 0.91 times (DQN) as fast in
-# turns as four side by side on each core (results/benchmark/members.md). What DQN does between two updates is a single
-# step of one environment: many operations on next to nothing, which more members fill. Others leave the cache.
-SMALL_ROLLOUT, SIDE_BY_SIDE = 32, 4
 
 
 class Member(NamedTuple):
@@ -43,54 +39,6 @@ class Member(NamedTuple):
 
     agent: Agent
     seed: int
-
-
-class Layout(NamedTuple):
-    """How members lie on devices.
-
-    Attributes:
-        mesh: the devices in use.
-        num_members: without those that fill up.
-        num_groups: that take turns.
-        group_size: members of a group, over all devices.
-    """
-
-    mesh: Mesh
-    num_members: int
-    num_groups: int
-    group_size: int
-
-    @property
-    def slots(self) -> np.ndarray:
-        """Which member computes where, int ``[num_groups, group_size]``; the last one fills up."""
-        slots = np.minimum(np.arange(self.num_groups * self.group_size), self.num_members - 1)
-        return slots.reshape(self.num_groups, self.group_size)
-
-
-def layout_for(num_members: int, devices: Sequence[Any] | None = None, side_by_side: int | None = None) -> Layout:
-    """Spread members over ``devices``, all of them unless given, ``side_by_side`` a device in each group, or all.
-
-    Under ``jax_disable_jit`` each is a group of its own, on one device.
-    """
-    devices = list(jax.devices() if devices is None else devices)[:num_members]
-    if uncompiled():
-        devices, side_by_side = devices[:1], 1
-    a_device = math.ceil(num_members / len(devices))
-    num_groups = math.ceil(a_device / (side_by_side or a_device))
-    # As few copies as can be: of 5 members a device in groups of at most 4, 3 and 3.
-    group_size = math.ceil(a_device / num_groups) * len(devices)
-    return Layout(Mesh(np.array(devices), ("members",)), num_members, num_groups, group_size)
-
-
-def side_by_side_for(needs: Needs, platform: str) -> int | None:
-    """How many members a device should compute side by side; ``None`` for all that it has.
-
-    On CPU one, or some where a rollout has less than `SMALL_ROLLOUT` steps. Elsewhere small programs leave most of a
-    device idle, and members side by side fill it.
-    """
-    if platform != "cpu":
-        return None
-    return SIDE_BY_SIDE if needs.num_envs * needs.rollout_length < SMALL_ROLLOUT else 1
 
 
 def members_of(agents: Sequence[Agent], seeds: Sequence[int]) -> list[Member]:
@@ -107,13 +55,19 @@ def stack(agents: Sequence[Agent]) -> Agent:
     first = jax.tree.structure(agents[0])
     for agent in agents:
         if jax.tree.structure(agent) != first:  # type: ignore[operator]
-            static = [f.name for f in dataclasses.fields(agent) if not f.metadata.get("pytree_node", True)]  # type: ignore[arg-type]
-            names = [name for name in static if vars(agent)[name] != vars(agents[0])[name]]
+            fields = dataclasses.fields(agent)  # type: ignore[arg-type]
+            names = [field.name for field in fields if _fixed(agent, field) != _fixed(agents[0], field)]
             raise ConfigurationError(
                 f"members of one population must agree in {', '.join(names)}: these fix shapes or branches; "
                 "run them as separate populations"
             )
     return jax.tree.map(lambda *leaves: jnp.asarray(np.array(leaves, np.float32)), *agents)
+
+
+def _fixed(agent: Agent, field: "dataclasses.Field[Any]") -> Any:
+    """What all members must have in common of a field: a static one's value; of a number, that it is one."""
+    value = vars(agent)[field.name]
+    return jax.tree.structure(value) if field.metadata.get("pytree_node", True) else value
 
 
 def keys_for(seeds: Sequence[int], stream: int) -> Key:
@@ -162,42 +116,48 @@ class Population:
         bound = eval_max_steps if can_be_unfinished(env, eval_max_steps) else None
         donates = not nans_wanted()
         self.programs = programs(env, mesh, eval_episodes, eval_mode, bound, solved_return, donates)
+        self.arrays = place(env.arrays, mesh, REPLICATED)
         self._compiled: dict[str, Any] = {}
         stacked = stack([member.agent for member in self.members])
         self.agents = [place(_at(stacked, slots), mesh) for slots in self.layout.slots]
         self.seeds = [[self.members[slot].seed for slot in slots] for slots in self.layout.slots]
 
-    def plan(self, clock: Clock) -> str:
-        """One line on the memory that this takes, from shapes alone.
+    def plan(self, clock: Clock, resumed: bool = False) -> str:
+        """One line on the memory that this takes, from shapes alone; ``resumed``: from a checkpoint.
 
         Raises:
             ConfigurationError: if it cannot fit.
         """
         state = self.shapes(clock)
         with jax.disable_jit(False):
-            rollout = jax.eval_shape(self.programs.rollout, self.agents[0], state)
-        return memory_plan([state] * self.layout.num_groups, rollout, list(self.layout.mesh.devices.flat))
+            rollout = jax.eval_shape(self.programs.rollout, self.agents[0], state, self.arrays)
+        return memory_plan([state] * self.layout.num_groups, rollout, list(self.layout.mesh.devices.flat), resumed)
 
     def shapes(self, clock: Clock) -> RunState:
         """Shapes and dtypes of the state of one group."""
         with jax.disable_jit(False):
             keys = jax.eval_shape(lambda: keys_for(self.seeds[0], INIT_STREAM))
-            return jax.eval_shape(self.programs.init, self.agents[0], keys, clock)
+            return jax.eval_shape(self.programs.init, self.agents[0], keys, clock, self.arrays)
 
     def start(self, clock: Clock) -> list[RunState]:
         """The state of each group before the first step."""
         arguments = [(keys_for(seeds, INIT_STREAM), clock) for seeds in self.seeds]
-        self._compile("init", self.agents[0], *arguments[0])
+        self._compile("init", *arguments[0])
         return [self._run("init", group, *given) for group, given in enumerate(arguments)]
 
-    def compile(self, states: Sequence[RunState]) -> None:
-        """Compile training and evaluation ahead."""
+    def compile(self, states: Sequence[RunState]) -> int:
+        """Compile training and evaluation ahead; return the bytes that they take beside the state, as XLA says."""
         acting = acting_part(self.members[0].agent, states[0].agent)
         arguments = {
-            "chunk": (self.agents[0], states[0], jnp.int32(1), jnp.bool_(True)),
-            "evaluate": (self.agents[0], acting, self._evaluation_keys(0, 0)),
+            "chunk": (states[0], jnp.int32(1), jnp.bool_(True)),
+            "evaluate": (acting, self._evaluation_keys(0, 0)),
         }
         self._compiled = {name: self._compile(name, *given) for name, given in arguments.items()}
+        if uncompiled():
+            return 0
+        # Groups take turns; devices do not.
+        analyses = [program.memory_analysis() for program in self._compiled.values()]
+        return self.layout.mesh.size * max(getattr(each, "temp_size_in_bytes", 0) for each in analyses)
 
     def advance(self, states: Sequence[RunState], iterations: int, new_window: bool) -> Advanced:
         """Advance all groups by ``iterations``, one after the other; ``states`` are given up."""
@@ -213,7 +173,7 @@ class Population:
         """Begin what `evaluate` does; the results of each group are still being computed."""
         arguments = [(part, self._evaluation_keys(group, step)) for group, part in enumerate(acting)]
         if "evaluate" not in self._compiled:
-            self._compile("evaluate", self.agents[0], *arguments[0])
+            self._compile("evaluate", *arguments[0])
         return [self._run("evaluate", group, *given) for group, given in enumerate(arguments)]
 
     def acting(self, states: Sequence[RunState]) -> list[PyTree]:
@@ -233,23 +193,34 @@ class Population:
         wait(groups)
         return jax.tree.map(joined, *groups)
 
-    def gather_states(self, states: Sequence[RunState]) -> RunState:
-        """The whole run on the host, leaves ``[M, ...]``, however members are grouped."""
-        members = self.gather([without_clock(state) for state in states])
-        return dataclasses.replace(members, clock=jax.tree.map(np.array, states[0].clock))
+    def join(self, groups: Sequence[PyTree]) -> PyTree:
+        """The members' values ``[M, ...]`` where they are: what `gather` copies to the host, a `Joined` reads there."""
+
+        def joined(*leaves: jax.Array) -> Any:
+            if jax.dtypes.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
+                return self.gather(leaves)
+            return Joined(leaves, self.layout.num_members)
+
+        return jax.tree.map(joined, *groups)
+
+    def join_states(self, states: Sequence[RunState]) -> RunState:
+        """The whole run, leaves ``[M, ...]``, however members are grouped; see `join`."""
+        members = self.join([without_clock(state) for state in states])
+        return dataclasses.replace(members, clock=states[0].clock)
 
     def scatter(self, tree: PyTree) -> list[PyTree]:
         """The inverse of `gather`: values ``[M, ...]`` on the devices, group by group."""
         return [place(_at(tree, slots), self.layout.mesh) for slots in self.layout.slots]
 
     def scatter_states(self, state: RunState) -> list[RunState]:
-        """The inverse of `gather_states`."""
-        clock = place(state.clock, self.layout.mesh, REPLICATED)
+        """The inverse of `join_states`."""
+        # A clock for each group: a chunk is given it for good.
+        clocks = [place(state.clock, self.layout.mesh, REPLICATED) for _ in self.layout.slots]
         members = self.scatter(without_clock(state))
-        return [dataclasses.replace(part, clock=clock) for part in members]
+        return [dataclasses.replace(part, clock=clock) for part, clock in zip(members, clocks, strict=True)]
 
     def member_shapes(self, clock: Clock) -> RunState:
-        """Shapes and dtypes of what `gather_states` gives."""
+        """Shapes and dtypes of what `join_states` gives."""
         group = self.shapes(clock)
         of_members = lambda leaf: jax.ShapeDtypeStruct((self.layout.num_members, *leaf.shape[1:]), leaf.dtype)  # noqa: E731
         members = jax.tree.map(of_members, without_clock(group))
@@ -257,9 +228,9 @@ class Population:
 
     @in_32_bits  # so that it is lowered to the same program, which may be on disk
     def _compile(self, name: str, *arguments: Any) -> Any:
-        """The program ``name`` compiled for such arguments; as it stands where nothing shall be compiled."""
+        """The program ``name`` compiled for such arguments of a group; as it stands where nothing shall be compiled."""
         program = getattr(self.programs, name)
-        return program if uncompiled() else compile_ahead(program, *arguments)
+        return program if uncompiled() else compile_ahead(program, self.agents[0], *arguments, self.arrays)
 
     @in_32_bits
     def _run(self, name: str, group: int, *arguments: Any) -> Any:
@@ -267,14 +238,15 @@ class Population:
         program = getattr(self.programs, name)
         compiled = self._compiled.get(name, program)
         if not nans_wanted():
-            return compiled(self.agents[group], *arguments)
+            return compiled(self.agents[group], *arguments, self.arrays)
         checked = nans.checked_chunk if name == "chunk" else nans.checked
-        return checked(compiled, program, self.seeds[group], self.agents[group], *arguments)
+        return checked(compiled, program, self.seeds[group], self.agents[group], *arguments, self.arrays)
 
     def _evaluation_keys(self, group: int, step: int) -> Key:
         return place(evaluation_keys(self.seeds[group], step), self.layout.mesh)
 
 
 def _at(tree: PyTree, slots: np.ndarray) -> PyTree:
-    """The members in ``slots``."""
-    return jax.tree.map(lambda leaf: leaf[slots], tree)
+    """The members in ``slots``, which rise; without a copy where none is there twice."""
+    rows = slice(slots[0], slots[-1] + 1)
+    return jax.tree.map(lambda leaf: leaf[rows if len(slots) == rows.stop - rows.start else slots], tree)

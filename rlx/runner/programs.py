@@ -15,8 +15,11 @@ from rlx.runner.collect import collect
 from rlx.runner.evaluate import Evaluation, evaluate
 from rlx.runner.memory_plan import num_bytes
 from rlx.runner.window import Totals
+from rlx.settings import environment_steps
 from rlx.switches import in_32_bits, uncompiled
 from rlx.types import Agent, Clock, Key, Mode, PyTree
+
+Arrays = tuple[jax.Array, ...]
 
 MEMBERS = PartitionSpec("members")
 REPLICATED = PartitionSpec()
@@ -37,11 +40,13 @@ class Programs(NamedTuple):
 
     The state given to ``chunk`` is donated, but for ``jax_debug_nans`` (see `rlx.runner.nans`).
 
+    The last argument of all of them is ``env.arrays``.
+
     Attributes:
-        init: ``(agents, keys, clock) -> state``.
-        chunk: ``(agents, state, iterations, new_window) -> (state, healthy, totals)``, see `rlx.runner.loop`.
-        evaluate: ``(agents, acting_state, keys) -> Evaluation``.
-        rollout: ``(agents, state) -> rollouts``, to ask for its shapes.
+        init: ``(agents, keys, clock, arrays) -> state``.
+        chunk: ``(agents, state, iterations, new_window, arrays) -> (state, healthy, totals)``, see `rlx.runner.loop`.
+        evaluate: ``(agents, acting_state, keys, arrays) -> Evaluation``.
+        rollout: ``(agents, state, arrays) -> rollouts``, to ask for its shapes.
     """
 
     init: Any
@@ -69,35 +74,54 @@ def programs(
     agents see values that can be printed.
     """
 
-    def init(agents: Agent, keys: Key, clock: Clock) -> loop.RunState:
-        member = lambda agent, key: loop.init(agent, env, key, clock, solved_return)  # noqa: E731
+    def init(agents: Agent, keys: Key, clock: Clock, arrays: Arrays) -> loop.RunState:
+        agents, task = inside(agents, env, arrays)
+        member = lambda agent, key: loop.init(agent, task, key, clock, solved_return)  # noqa: E731
         return jax.vmap(member, out_axes=loop.MEMBER_AXES)(agents, keys)
 
     def chunk(
-        agents: Agent, state: loop.RunState, iterations: jax.Array, new_window: jax.Array
+        agents: Agent, state: loop.RunState, iterations: jax.Array, new_window: jax.Array, arrays: Arrays
     ) -> tuple[loop.RunState, jax.Array, Totals]:
-        if len(state.key) == 1 and (uncompiled() or has_large_state(env)):
-            state = with_axis(loop.chunk_alone(without_axis(agents), env, member_of(state), iterations, new_window))
-        else:
-            state = loop.chunk(agents, env, state, iterations, new_window)
+        agents, task = inside(agents, env, arrays)
+        state = advanced(agents, task, state, iterations, new_window)
         return state, loop.healthy(state), loop.totals(state)
 
-    def evaluation(agents: Agent, acting: PyTree, keys: Key) -> Evaluation:
+    def evaluation(agents: Agent, acting: PyTree, keys: Key, arrays: Arrays) -> Evaluation:
+        agents, task = inside(agents, env, arrays)
         how = (eval_episodes, eval_mode, eval_max_steps)
-        return each(lambda agent, acting, key: evaluate(agent, env, acting, key, *how), agents, acting, keys)
+        return each(lambda agent, acting, key: evaluate(agent, task, acting, key, *how), agents, acting, keys)
 
-    def rollout(agents: Agent, state: loop.RunState) -> PyTree:
-        member = lambda agent, state: collect(agent, env, state.agent, state.scene, state.key, state.clock)[1]  # noqa: E731
+    def rollout(agents: Agent, state: loop.RunState, arrays: Arrays) -> PyTree:
+        agents, task = inside(agents, env, arrays)
+        member = lambda agent, state: collect(agent, task, state.agent, state.scene, state.key, state.clock)[1]  # noqa: E731
         return jax.vmap(member, (0, loop.MEMBER_AXES))(agents, state)
 
     made = functools.partial(program_of, mesh)
-    chunk_in, chunk_out = (MEMBERS, RUN_STATE, REPLICATED, REPLICATED), (RUN_STATE, MEMBERS, MEMBERS)
+    chunk_in, chunk_out = (MEMBERS, RUN_STATE, *[REPLICATED] * 3), (RUN_STATE, MEMBERS, MEMBERS)
     return Programs(
-        init=made(init, (MEMBERS, MEMBERS, REPLICATED), RUN_STATE),
+        init=made(init, (MEMBERS, MEMBERS, REPLICATED, REPLICATED), RUN_STATE),
         chunk=made(chunk, chunk_in, chunk_out, donate=(1,) if donates else ()),
-        evaluate=made(evaluation, (MEMBERS, MEMBERS, MEMBERS), MEMBERS),
-        rollout=made(rollout, (MEMBERS, RUN_STATE), MEMBERS),
+        evaluate=made(evaluation, (MEMBERS, MEMBERS, MEMBERS, REPLICATED), MEMBERS),
+        rollout=made(rollout, (MEMBERS, RUN_STATE, REPLICATED), MEMBERS),
     )
+
+
+def advanced(
+    agents: Agent, env: Env, state: loop.RunState, iterations: jax.Array, new_window: jax.Array
+) -> loop.RunState:
+    """The state after a chunk, computed without a member axis where that is better (see `programs`)."""
+    if len(state.key) == 1 and (uncompiled() or has_large_state(env)):
+        return with_axis(loop.chunk_alone(without_axis(agents), env, member_of(state), iterations, new_window))
+    return loop.chunk(agents, env, state, iterations, new_window)
+
+
+def inside(agents: Agent, env: Env, arrays: Arrays) -> tuple[Agent, Env]:
+    """The environment with the arrays that a program received, and the agents with its step, where they take one."""
+    if not arrays:
+        return agents, env
+    env = env.with_arrays(arrays)
+    steps = {name: env.simulate for name in environment_steps(type(agents)) if vars(agents)[name] is not None}
+    return dataclasses.replace(agents, **steps), env  # type: ignore[type-var]
 
 
 def program_of(

@@ -7,18 +7,21 @@ logs and decides; to stop early it sets ``run.stop``.
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlx.errors import ConfigurationError
+from rlx.errors import ConfigurationError, RunFailed
 from rlx.runner.acting import acting_part
 from rlx.runner.checkpoint import Checkpoints
 from rlx.runner.evaluate import Evaluation
+from rlx.runner.failures import from_outside
 from rlx.runner.interrupt import interruptible
 from rlx.runner.loop import RunState
+from rlx.runner.memory_plan import readable
 from rlx.runner.plan import Plan
 from rlx.runner.population import Population
 from rlx.runner.waiting import wait
@@ -27,10 +30,6 @@ from rlx.types import Clock, PyTree
 
 # Long enough to hide dispatch, short enough for a live display and a prompt Ctrl-C.
 CHUNK_SECONDS = 0.5
-
-
-class RunFailed(RuntimeError):
-    """A run that cannot go on; what it saved before stays as it was."""
 
 
 class Phase(NamedTuple):
@@ -113,12 +112,19 @@ class Run:
         self.stop = threading.Event()
         self._chunk_length, self._score = 1, -math.inf
 
-    def __iter__(self) -> Iterator[Event]:
+    def __iter__(self) -> Generator[Event, None, None]:
         """Run until the budget is spent or somebody wants to stop.
 
         Raises:
             RunFailed: if a loss or a return is no longer finite.
         """
+        try:
+            yield from self._events()
+        finally:  # whatever happened: the end of the process would break off what is being written
+            for saves in (self.checkpoints, self.policies):
+                saves.close()
+
+    def _events(self) -> Iterator[Event]:
         states, resumed = yield from self._first_states()
         yield from self._compile(states)
         with interruptible(self.stop):
@@ -141,8 +147,8 @@ class Run:
         """Compile ahead, so that speeds leave compilation out."""
         began = time.perf_counter()
         yield Phase("compiling training and evaluation")
-        self.population.compile(states)
-        yield Note(f"compiled in {time.perf_counter() - began:.1f} s")
+        beside = self.population.compile(states)
+        yield Note(f"compiled in {time.perf_counter() - began:.1f} s; takes {readable(beside)} beside the state")
 
     def _train(self, states: list[RunState], resumed: bool) -> Any:
         """The states after the last iteration, and its number."""
@@ -212,11 +218,10 @@ class Run:
 
     def _save(self, states: list[RunState], iteration: int) -> Iterator[Event]:
         yield Phase("saving")
-        self.checkpoints.save(self._step(iteration), self.population.gather_states(states), self._score)
+        self.checkpoints.save(self._step(iteration), self.population.join_states(states), self._score)
 
     def _save_policy(self, states: list[RunState], iteration: int) -> None:
-        acting = self.population.gather(self.population.acting(states))
-        self.policies.save(self._step(iteration), acting)
+        self.policies.save(self._step(iteration), self.population.join(self.population.acting(states)))
 
     def _step(self, iteration: int) -> int:
         return iteration * self.plan.steps_per_iteration
@@ -226,7 +231,7 @@ class Run:
             return
         step = self._step(int(states[0].clock.iterations))
         failed = Checkpoints(self.folder / "failed", keep=1)
-        failed.save(step, self.population.gather_states(states))
+        failed.save(step, self.population.join_states(states))
         for saves in (failed, self.checkpoints, self.policies):
             saves.close()
         members = zip(self.population.members, healthy, strict=True)
@@ -238,6 +243,29 @@ class Run:
             + ("; lower agent.learning_rate, or" if step else ";")
             + " check the environment's rewards and observations"
         )
+
+
+@contextmanager
+def failing_in_one_line(folder: Path) -> Iterator[None]:
+    """Of the run in ``folder``, say in one line what ended it from outside, what is safe and how to go on.
+
+    Raises:
+        RunFailed: if the disk cannot be written or memory runs out.
+    """
+    try:
+        yield
+    except Exception as error:
+        what = from_outside(error)
+        if what is None:
+            raise
+        raise RunFailed(f"{what}; {_how_to_go_on(folder)}") from error
+
+
+def _how_to_go_on(folder: Path) -> str:
+    steps = [int(path.name) for path in (folder / "checkpoints").glob("*") if path.name.isdigit()]
+    if not steps:
+        return "nothing was saved yet, so start a new run"
+    return f"what was saved at step {max(steps)} is safe, and resume={folder} goes on from there"
 
 
 def load_acting(folder: Path, members: Population, clock: Clock) -> tuple[int, PyTree]:

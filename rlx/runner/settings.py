@@ -1,9 +1,9 @@
 """What a run is told beside its agent and its environment."""
 
 import dataclasses
+from typing import Literal
 
 from rlx.settings import hyper
-from rlx.types import Mode
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +19,10 @@ class RunSettings:
     eval_max_steps: int = hyper(
         27_000, "steps after which an evaluation's running episodes count as unfinished", within="[1, inf)"
     )
-    eval_mode: Mode = hyper("greedy", "how the evaluated policy acts", choices=("greedy", "sample"))
+    # `rlx.types.Mode`, which would load JAX.
+    eval_mode: Literal["greedy", "sample"] = hyper(
+        "greedy", "how the evaluated policy acts", choices=("greedy", "sample")
+    )
     solved_return: float | None = hyper(
         None,
         "log when the mean return of the last 10 training episodes first reached this, and that mean; null: do not",

@@ -87,6 +87,21 @@ def test_the_target(settings, mask, terminated, target):
     np.testing.assert_allclose(loss, target**2 / 2, rtol=2e-4)
 
 
+def test_values_are_reported_in_units_of_reward():
+    """h^-1(5) = 34.58616 and h^-1(10) = 117.43032: gaps 82.84416 and, where the second is forbidden, of no choice."""
+    params = jnp.array([[10.0, 5.0], [5.0, 0.0], [1.0, 7.0]])
+    batch = dataclasses.replace(
+        step_batch([0.0] * 3, [True] * 3, action=0, mask=[True, True]),
+        obs=STATES,
+        action_mask=jnp.array([[True, True], [True, True], [True, False]]),
+    )
+    _, metrics = tabular(value_rescaling=True).td_loss(params, TARGET, batch)
+    np.testing.assert_allclose(metrics["q_value"], (117.43032 + 34.58616 + 3.00300) / 3, rtol=1e-4)
+    np.testing.assert_allclose(metrics["log_gap_deviation"], np.log10(82.84416 / 34.58616) / 2, rtol=1e-4)
+    # Errors are those of what is learned.
+    np.testing.assert_allclose(metrics["td_error"], (10 + 5 + 1) / 3, rtol=1e-6)
+
+
 def test_the_loss_is_a_mean_and_its_gradient_the_error_of_the_action_taken():
     params = ONLINE.at[0].set(jnp.array([7.0, 3.0]))
     batch = step_batch([1.0, -3.0], [True, False], action=1)

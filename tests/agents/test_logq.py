@@ -4,11 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import struct
 
 import rlx
 from rlx.agents.logq import LogDQN, best_action
 from rlx.replay.n_step import NStepBatch
-from rlx.types import Discrete, EnvSpec, Transition
+from rlx.types import Clock, Discrete, EnvSpec, Transition
 
 SPEC = EnvSpec("test", (3,), "float32", Discrete(2), None)
 AGENT = LogDQN(SPEC, hidden_sizes=(4,))
@@ -104,11 +105,23 @@ def test_bootstrapped_value_is_capped():
     np.testing.assert_allclose(np.exp(log_target[0, 0]), 1 + 0.96 * 25, rtol=1e-5)
 
 
+@pytest.mark.parametrize("used", [1, 2, 3])
 @pytest.mark.parametrize(("released", "floor"), [(False, 0.96**100), (True, 0.96**300)])
-def test_floor_with_three_steps(released, floor):
+def test_floor_with_three_steps(released, floor, used):
+    """Also where an episode ends after fewer."""
     agent = dataclasses.replace(AGENT, n_step=3, released_n_step=released)
-    log_target = agent.log_targets(zeros_like_params(agent), batch_of(agent, [0.0], [True], discount=0.96**3))
+    log_target = agent.log_targets(zeros_like_params(agent), batch_of(agent, [0.0], [True], discount=0.96**used))
     np.testing.assert_allclose(np.exp(log_target), floor, rtol=1e-4)
+
+
+@pytest.mark.parametrize("used", [2, 3])
+@pytest.mark.parametrize(("released", "cap"), [(False, 25.0), (True, 1 / (1 - 0.96**3))])
+def test_cap_with_three_steps(released, cap, used):
+    agent = dataclasses.replace(AGENT, n_step=3, released_n_step=released)
+    params = zeros_like_params(agent)
+    params["params"]["positive"]["bias"] = jnp.full(2, 10.0)  # q+ = e^20
+    log_target = agent.log_targets(params, batch_of(agent, [0.0], [False], discount=0.96**used))
+    np.testing.assert_allclose(np.exp(log_target[0, 0]), 0.96**used * cap, rtol=1e-4)
 
 
 def test_rewards_are_split_one_by_one_unless_as_released():
@@ -146,3 +159,71 @@ def test_values_out_of_range_are_refused():
     for wrong in ({"discount": 1.0}, {"beta_reg": 0.0}, {"k": 0}, {"mapping": "none"}, {"replay_size": 1}):
         with pytest.raises(rlx.ConfigurationError, match=next(iter(wrong))):
             rlx.make_agent("logq", env, **wrong).init(jax.random.key(0))
+
+
+class Outputs:
+    """A network whose parameters are its outputs."""
+
+    @staticmethod
+    def apply(params, obs):
+        return params
+
+
+@struct.dataclass
+class Plain(LogDQN):
+    """Without a network."""
+
+    @property
+    def network(self):
+        return Outputs
+
+
+def test_gaps_are_reported_whatever_the_values():
+    """Values of e^-20 to e^-220 and e^-5 of them: equal gaps in the log domain, 29.7 powers of ten apart in value."""
+    agent = Plain(SPEC, discount=0.1, k=200.0)
+    log_values = np.linspace(-20.0, -220.0, 6)
+    log_values = np.stack([log_values, log_values - 5.0], axis=-1)
+    outputs = agent.log_mapping.forward(jnp.stack([log_values, np.full((6, 2), -440.0)], axis=-1))
+    batch = batch_of(agent, [0.0] * 6, [True] * 6)
+
+    def deviation(batch):
+        return agent.td_loss(outputs, batch, jnp.zeros((6, 2)), jnp.float32(0.1))[1]["log_gap_deviation"]
+
+    np.testing.assert_allclose(deviation(batch), 29.66902, rtol=1e-4)  # 40 sqrt(35 / 12) / ln 10
+    # Without a choice in the two outermost states: 40 sqrt(15 / 12) / ln 10.
+    mask = jnp.ones((6, 2), bool).at[0, 0].set(False).at[5].set(False)
+    np.testing.assert_allclose(deviation(dataclasses.replace(batch, action_mask=mask)), 19.42264, rtol=1e-4)
+
+
+@struct.dataclass
+class Noting(LogDQN):
+    """Which reports the step size in value space."""
+
+    def td_loss(self, params, batch, log_target, beta_reg):
+        loss, metrics = LogDQN.td_loss(self, params, batch, log_target, beta_reg)
+        return loss, metrics | {"beta_reg": beta_reg}
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, [0.1, 0.1]),
+        ({"beta_reg": 1.0}, [1.0, 1.0]),
+        ({"beta_reg": 0.3}, [0.3, 0.3]),
+        ({"beta_reg": 1.0, "beta_reg_final": 0.2}, [1.0, 0.4]),
+    ],
+)
+def test_the_step_size_in_value_space_changes_only_if_asked_to(settings, expected):
+    sizes = {"num_envs": 1, "batch_size": 2, "replay_size": 16, "learning_starts": 0, "hidden_sizes": (2,)}
+    agent = Noting(SPEC, **(sizes | settings))
+    state, row, no = agent.init(jax.random.key(0)), jnp.zeros((1, 1)), jnp.zeros((1, 1), bool)
+    rollout = Transition(jnp.zeros((1, 1, 3)), row.astype(int), row, no, no, jnp.zeros((1, 1, 3)), None, None, {})
+    update = jax.jit(lambda clock: agent.update(state, rollout, jax.random.key(0), clock)[1].means["beta_reg"])
+    clock, found = Clock.start(8, 1), []
+    for step in range(1, 8):
+        clock = clock.advance()
+        if step in (1, 7):  # with none and three quarters of the steps before it
+            found.append(float(update(clock)))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    if settings == {"beta_reg": 1.0}:
+        assert found == [1.0, 1.0]  # to the last bit: what is less leaves some of the old value in

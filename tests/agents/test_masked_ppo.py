@@ -123,7 +123,8 @@ def test_who_acts_and_what_is_remembered(regime, frequencies, log_prob):
 
 def agent_state(agent, logits):
     """A state whose actor gives ``logits``."""
-    small = MaskedPPO(agent.spec, num_envs=2, rollout_length=8, hidden_sizes=(2,), normalise_observations=False)
+    sizes = {"num_envs": 2, "rollout_length": 8, "num_minibatches": 2, "hidden_sizes": (2,)}
+    small = MaskedPPO(agent.spec, normalise_observations=False, **sizes)
     return dataclasses.replace(small.init(KEY), params={"actor": logits, "critic": None})
 
 
@@ -311,7 +312,25 @@ def test_statistics_that_follow_every_step():
     following = np.array([by_hand[1], after[0], by_hand[3], after[1]])
     np.testing.assert_allclose(batch.advantage, 0.5 * following - by_hand, rtol=1e-4)
     np.testing.assert_allclose(memory.mean, [seen[:-1].mean()], rtol=1e-6)
-    np.testing.assert_allclose(on_policy.updated(state.statistics, steps.obs).mean, [seen[:-1].mean()], rtol=1e-6)
+    np.testing.assert_allclose(on_policy.updated(state.statistics, steps.obs).mean.value, [seen[:-1].mean()], rtol=1e-6)
+
+
+def test_statistics_may_begin_as_in_the_released_code():
+    """With a count of 1e-4, a mean of 0 and a variance of 1; the observation is taken in before it is normalised."""
+    spec = EnvSpec("toy", (1,), "float32", Discrete(4), 10, True)
+    sizes = {"num_envs": 1, "rollout_length": 8, "num_minibatches": 2, "hidden_sizes": (2,)}
+    agent = MaskedPPO(spec, step_statistics=True, statistics_start=1e-4, **sizes)
+    state = agent.init(KEY)
+    memory = agent.needs.memory.start(state, 1)
+    mean, variance, count = 0.0, 1.0, 1e-4
+    for x in (3.0, 5.0, -1.0):
+        step = dataclasses.replace(timestep(jnp.ones((1, 4), bool)), obs=jnp.full((1, 1), x))
+        memory = agent.needs.memory.observe(state, memory, step)
+        total = count + 1
+        variance = (variance * count + (x - mean) ** 2 * count / total) / total
+        mean, count = mean + (x - mean) / total, total
+        found = on_policy.normalised(memory, step.obs)
+        np.testing.assert_allclose(found, [[(x - mean) / np.sqrt(variance + 1e-8)]], rtol=3e-3)
 
 
 def test_statistics_at_every_step_leave_the_first_ratios_at_one():
@@ -358,7 +377,7 @@ def test_the_penalty_is_learned_from_and_not_logged():
 
 def test_a_penalty_without_counters_is_refused():
     env = rlx.make_env("rlx/probe-masked")
-    agent = rlx.make_agent("masked_ppo", env, regime="penalty", num_envs=2, rollout_length=8)
+    agent = rlx.make_agent("masked_ppo", env, regime="penalty", num_envs=2, rollout_length=8, num_minibatches=2)
     with pytest.raises(ConfigurationError, match="probe-masked reports none; let its info have invalid_"):
         jax.eval_shape(lambda: loop.init(agent, env, KEY, CLOCK))
     with pytest.raises(ConfigurationError, match="out of range"):
@@ -374,6 +393,7 @@ def test_the_released_codes_preset():
     assert (agent.learning_rate, agent.adam_epsilon, agent.max_grad_norm) == (3e-4, 1e-8, 0.5)
     assert (agent.entropy_coefficient, agent.value_coefficient) == (0.01, 1.0)
     assert (agent.restarts, agent.step_statistics, agent.truncation_is_terminal) == (True, True, True)
+    assert agent.statistics_start == 1e-4
     for update, share in ((0, 0.995904), (243, 0.000576), (244, 0.0)):
         clock = dataclasses.replace(
             Clock.start(102_400, 2048), iterations=jnp.int32(update + 1)
@@ -389,9 +409,9 @@ def test_the_released_codes_preset():
     ("side", "features", "logits"), [(4, 144, 61), (10, 1152, 229), (16, 4608, 541), (24, 800, 1181)]
 )
 def test_the_papers_networks(side, features, logits):
-    spec = EnvSpec("map", (side, side, 27), "uint8", MultiDiscrete((side**2, 6, 4, 4, 4, 4, 7, side**2)), 200, True)
+    spec = EnvSpec("map", (side, side, 27), "bool", MultiDiscrete((side**2, 6, 4, 4, 4, 4, 7, side**2)), 200, True)
     agent = MaskedPPO(spec)
-    obs = jnp.zeros((5, *spec.obs_shape), jnp.uint8)
+    obs = jnp.zeros((5, *spec.obs_shape), bool)
     for network, outputs in ((agent.actor, (5, logits)), (agent.critic, (5,))):
         found, params = jax.eval_shape(lambda network=network: network.init_with_output(KEY, obs))
         assert found.shape == outputs

@@ -3,6 +3,8 @@
 import dataclasses
 import functools
 import math
+import sys
+from fractions import Fraction
 
 import jax
 import jax.numpy as jnp
@@ -16,11 +18,13 @@ from rlx.agents.mbma import MBMA
 from rlx.agents.ppo import PPO
 from rlx.envs.linear_quadratic import LinearQuadraticParams, Solution
 from rlx.errors import ConfigurationError
+from rlx.learning import extra_samples
 from rlx.learning.extra_samples import Extras, output_gradients
 from rlx.learning.on_policy import Batch
 from rlx.ops.policy_loss import clipped_value_loss
 from rlx.runner import loop
 from rlx.runner.collect import collect, set_scene
+from rlx.settings import settings_of
 from rlx.types import Clock, Discrete, EnvSpec
 
 KEY = jax.random.key(0)
@@ -138,6 +142,70 @@ def test_schedule_of_the_released_code():
     assert max(counts) == max(horizons) == 8
 
 
+SIZES = np.array([1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32, 64])
+
+
+@pytest.mark.parametrize("twentieths", range(1, 21))
+def test_the_schedule_is_that_of_exact_arithmetic(twentieths):
+    """Of every growth, size and number of events, in whole numbers: floor(size k / (growth U)) of growth a / b."""
+    growth = Fraction(twentieths, 20)
+    events = np.arange(1, 401)
+    size, num_events, event = np.meshgrid(SIZES, events, events, indexing="ij", sparse=True)
+    exact = size * event * growth.denominator // (growth.numerator * num_events)
+    found = np.stack([counted(size, float(growth)) for size in SIZES])
+    inside = event <= num_events
+    np.testing.assert_array_equal(found[:, 0], np.where(inside, np.minimum(size, exact + 1), found[:, 0]))
+    np.testing.assert_array_equal(found[:, 1], np.where(inside, np.minimum(size, exact + 2), found[:, 1]))
+
+
+@jax.jit
+def counted(size, growth):
+    """Sizes grown from 1 and from 2 in events 1 to 400 of 1 to 400, ``[2, 400, 400]``."""
+    events = jnp.arange(1, 401)
+    grown = extra_samples.share_grown(events[None], growth * events[:, None])
+    return jnp.stack([extra_samples.floor_of(size, grown, first) for first in (1, 2)])
+
+
+def test_no_event_is_late():
+    """Event 9 of 100 with a growth of 0.15: 8 * 9 / 15 = 4.8 and 10 * 9 / 15 = 6 exactly."""
+    spec = EnvSpec("toy", (1,), "float32", Discrete(2), 10)
+    agent = Plain(spec, num_extras=8, horizon=10, extras_start=0, extras_growth=0.15, num_envs=1, rollout_length=16)
+    clock = dataclasses.replace(Clock.start(1600, 16), iterations=jnp.int32(9))
+    assert [int(x) for x in jax.jit(agent.schedule)(clock)] == [5, 8]
+
+
+def test_schedule_of_the_released_code_s_states():
+    """``min(8, n + 2)`` steps for ``n`` states; of 8 steps the last starts from the seventh simulated one."""
+    spec = EnvSpec("toy", (1,), "float32", Discrete(2), 10)
+    settings = {"source": "states", "num_envs": 1, "rollout_length": 2048, "extras_start": 40_000}
+    agent = Plain(spec, released_states=True, **settings)
+    clock = Clock.start(488 * 2048, 2048)
+    at = jax.jit(lambda event: jnp.stack(agent.schedule(dataclasses.replace(clock, iterations=event))))
+    events = (1, 19, 20, 28, 29, 38, 47, 56, 65, 74, 84, 488)
+    found = [tuple(at(event).tolist()) for event in events]
+    expected = [(0, 0), (0, 0), (1, 3), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7), (6, 8), (7, 8), (7, 8), (7, 8)]
+    assert found == expected
+    # Where rollouts may be longer, n grows on for their sake.
+    longer = dataclasses.replace(agent, num_extras=2, horizon=6, extras_start=0, extras_growth=1.0)
+    clock = Clock.start(10 * 2048, 2048)
+    found = [tuple(map(int, longer.schedule(dataclasses.replace(clock, iterations=jnp.int32(k))))) for k in (1, 5, 10)]
+    assert found == [(1, 3), (2, 4), (2, 5)]
+    assert longer.extra_source().imagination.length == 6
+    assert dataclasses.replace(longer, released_states=False).extra_source().imagination.length == 3
+
+
+def test_the_learning_rate_of_the_released_code():
+    """1,000,000 steps are 488 whole updates of 2048 and a part: the rate is 3e-4 (1 - (u - 1) / 488) in update u."""
+    config = cli.compose_config(["agent=mbma_code", "env=gymnax/Pendulum-v1"])
+    agent = rlx.make_agent(spec=pendulum(), **config.agent)
+    start = Clock.start(1_000_000, 2048)
+    at = lambda u: dataclasses.replace(start, iterations=jnp.int32(u))  # noqa: E731
+    found = [float(agent.annealed_rate(at(u))) for u in (1, 245, 488, 489)]
+    np.testing.assert_allclose(found, [3e-4, 1.5e-4, 3e-4 / 488, 0.0], rtol=1e-4)
+    by_steps = dataclasses.replace(agent, anneal_updates=False)
+    np.testing.assert_allclose(by_steps.annealed_rate(at(245)), 3e-4 * (1 - 244 * 0.002048), rtol=1e-5)
+
+
 def test_simulated_states_are_as_many_as_extra_samples():
     agent = Plain(EnvSpec("toy", (1,), "float32", Discrete(2), 10), source="states", num_envs=1, extras_start=0)
     clock = Clock.start(1_000 * agent.rollout_length, agent.rollout_length)
@@ -156,7 +224,7 @@ def test_presets(preset, critic, horizon):
     assert agent.critic_hidden_sizes == (critic, critic)
     assert agent.horizon == horizon
     # The learning rate of update 245 of 488: three ten-thousandths, half gone.
-    halfway = Clock(jnp.int32(244 * 2048), jnp.int32(244), jnp.int32(488 * 2048), 2048)
+    halfway = dataclasses.replace(Clock.start(488 * 2048, 2048), iterations=jnp.int32(244))
     assert agent.learning_rate * (1 - halfway.progress) == pytest.approx(1.5e-4)
 
 
@@ -192,6 +260,49 @@ def moved(params):
 def ppo_with_the_hyperparameters_of(agent):
     names = {field.name for field in dataclasses.fields(PPO)} & {field.name for field in dataclasses.fields(MBMA)}
     return PPO(normalise_advantages=False, **{name: vars(agent)[name] for name in names})
+
+
+def test_ppo_differs_in_the_defaults_that_the_docstring_names():
+    ours, theirs = settings_of(MBMA), settings_of(PPO)
+    differing = {name for name in ours.keys() & theirs.keys() if ours[name].default != theirs[name].default}
+    assert theirs.keys() - ours.keys() == {"normalise_advantages"}
+    assert differing == {"normalise_observations", "entropy_coefficient"}
+    for name in (*differing, "normalise_advantages"):
+        assert f"``{name}" in sys.modules[MBMA.__module__].__doc__
+
+
+BROKEN = {
+    "model": {"log_prob": -jnp.inf, "action": jnp.nan, "advantage": jnp.inf},
+    "states": {"log_prob": -jnp.inf, "action": jnp.inf, "advantage": jnp.nan, "obs": jnp.nan},
+}
+
+
+@pytest.mark.parametrize(("source", "leaf"), [(source, leaf) for source in BROKEN for leaf in BROKEN[source]])
+def test_what_does_not_count_may_hold_anything(source, leaf):
+    """Loss and gradient are those of the samples that count."""
+    agent, state, _, batch, extras = prepared(source)
+    value = getattr(extras, leaf)
+    broken = dataclasses.replace(extras, **{leaf: value.at[:, 1:].set(BROKEN[source][leaf])})
+    loss = lambda params, extras: agent.loss(params, batch, extras, jnp.array([1.0, 0.0, 0.0]))[0]  # noqa: E731
+    gradient = jax.jit(jax.value_and_grad(loss))
+    params = moved(state.params)
+    expected, found = gradient(params, extras), gradient(params, broken)
+    assert np.isfinite(found[0])
+    jax.tree.map(np.testing.assert_array_equal, expected, found)
+
+
+def test_an_impossible_action_that_does_not_count():
+    """Its log-probability is minus infinity under the policy as well: of logits 0 and minus infinity."""
+    agent = Plain(EnvSpec("toy", (1,), "float32", Discrete(2), 10), num_envs=1, rollout_length=1, num_extras=2)
+    nothing = jnp.zeros(1)
+    batch = Batch(nothing[None], jnp.array([0]), None, nothing, nothing, jnp.array([2.0]), nothing)
+    log_prob, advantage = jnp.array([[0.0, -jnp.inf]]), jnp.array([[-1.0, 5.0]])
+    extras = Extras(None, None, jnp.array([[0, 1]]), log_prob, advantage)
+    params = {"actor": jnp.array([[0.0, -jnp.inf]]), "critic": jnp.zeros(1)}
+    gradient = jax.value_and_grad(lambda params: agent.loss(params, batch, extras, jnp.array([1.0, 0.0]))[0])
+    loss, grads = gradient(params)
+    assert loss == pytest.approx((-2.0 + 1.0) / 2)
+    np.testing.assert_array_equal(grads["actor"], [[0.0, 0.0]])
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -305,6 +416,37 @@ def test_q_functions_are_the_smaller_of_two():
     np.testing.assert_allclose(extras.advantage[:, 1], both.min(0) - batch.value, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("settings", "rate"), [({}, 6e-4), ({"anneal": False}, 1e-3), ({"anneal_updates": True}, 5e-4)]
+)
+def test_the_q_functions_learn_as_fast_as_the_critic(settings, rate):
+    """Adam's first step on one gradient is the rate long; 32 of 80 steps are over, in one of two whole events."""
+    agent, state, rollout, batch, _ = prepared("critic")
+    agent = dataclasses.replace(agent, num_epochs=1, num_minibatches=1, **settings)
+    clock, source = Clock.start(80, 32).advance().advance(), agent.extra_source()
+    learner = dataclasses.replace(state.source, opt_state=agent.optimiser.init(state.source.params))
+    learned, _ = jax.jit(lambda: source.fit(learner, rollout, batch, KEY, clock))()
+    moves = jax.tree.map(lambda old, new: jnp.abs(new - old).max(), learner.params, learned.params)
+    np.testing.assert_allclose(max(jax.tree.leaves(moves)), rate, rtol=0.02)
+
+
+def test_losses_of_the_model_are_means_over_its_updates():
+    """Of a model that stands still, one transition at a time: their mean over the replay, whatever the last one was."""
+    agent, state, rollout, batch, _ = prepared("model")
+    settings = {"model_learning_rate": 1e-30, "model_batch_size": 1, "model_updates": 4_000, "first_fit": 1}
+    source = dataclasses.replace(agent, **settings).extra_source()
+    clock = Clock.start(10_000, 32).advance().advance()
+    (learner, replay), losses = jax.jit(lambda: source.fit(state.source, rollout, batch, KEY, clock))()
+    seen = jax.tree.map(lambda x: np.asarray(x[:16]).reshape(64, *x.shape[2:]), replay.ring.data)
+    outcome = source.model.predict(learner.params, seen.obs, seen.action)
+    errors = np.square(outcome.obs - seen.next_obs).mean(-1), np.square(outcome.reward - seen.reward)
+    for name, error in zip(("transition_loss", "reward_loss"), errors, strict=True):
+        assert error.std() > 0.3 * error.mean()
+        assert abs(losses[name] - error.mean()) < 4 * error.std() / math.sqrt(4_000)
+    idle = jax.jit(lambda: source.fit(state.source, rollout, batch, KEY, Clock.start(10_000, 32)))()[1]
+    assert {float(loss) for loss in idle.values()} == {0.0}
+
+
 def test_nothing_is_computed_before_the_first_extra_sample():
     agent = rlx.make_agent("mbma", pendulum(), **(SMALL | EXTRA | {"extras_start": 64}))
     state = iterated(agent, iterations=2)
@@ -363,10 +505,20 @@ def test_gradients_by_the_outputs():
 def test_the_diagnosis_is_logged_once_there_are_extra_samples():
     start = {"extras_start": 32, "diagnosis_lags": 3}
     agent = rlx.make_agent("mbma", pendulum(), **(SMALL | EXTRA | start))
-    idle, active = (iterated(agent, iterations).metrics.last for iterations in (1, 2))
+    idle, active = (iterated(agent, iterations).updates.last for iterations in (1, 2))
     for name in ("gain_of_an_action", "gain_of_steps"):
         assert idle[name] == 0
         assert active[name] != 0
+
+
+@pytest.mark.parametrize(("count", "share"), [(0, 0.0), (1, 1 / 3), (3, 1 / 5)])
+def test_the_diagnosis_is_of_the_samples_that_count(count, share):
+    """Independent gradients of mean 0: over ``n`` actions a variance of 1 / n, of which one more takes 1 / (n + 1)."""
+    gradients = jnp.asarray(np.random.default_rng(0).standard_normal((8_000, 4, 2)), jnp.float32)
+    found = extra_samples.diagnosis(gradients, 8, jnp.int32(count), 0.1, 1)
+    np.testing.assert_allclose(found["gain_of_an_action"], share, atol=0.02)
+    # Of 1,000 steps longer by a tenth: 1 - 1 / 1.1.
+    np.testing.assert_allclose(found["gain_of_steps"], 1 / 11 if count else 0.0, atol=0.005)
 
 
 @pytest.mark.parametrize(

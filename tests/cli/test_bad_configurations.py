@@ -81,6 +81,21 @@ REFUSED = {
     "reset mode unknown": ("env.reset_mode=pol", "env.reset_mode=pol is no choice", "did you mean 'pool'"),
     # Fields that do not fit together, or not into the machine.
     "minibatches uneven": ("agent.num_minibatches=7", "num_minibatches = 7", "choose a divisor of 4096"),
+    "minibatches of one": (
+        "agent.num_envs=4 agent.rollout_length=4 agent.num_minibatches=16",
+        "leaves single advantages",
+        "set normalise_advantages=false",
+    ),
+    "minibatches of one under masks": (
+        "agent=masked_ppo agent.num_envs=4 agent.rollout_length=4 env=rlx/probe-masked",
+        "leaves single advantages",
+        "lower num_minibatches",
+    ),
+    "a batch of one": (
+        "agent=masked_ppo agent.advantages=batch agent.num_envs=1 agent.rollout_length=1 agent.num_minibatches=1",
+        "leaves single advantages",
+        "raise num_envs",
+    ),
     "replay too small": ("agent=dqn agent.num_envs=8 agent.replay_size=4", "replay_size = 4", "make it larger"),
     "replay too large": ("agent=dqn agent.replay_size=2e9 num_seeds=4096", "do not fit", "lower num_seeds or"),
     # Writing.

@@ -9,7 +9,8 @@ import numpy as np
 
 import rlx
 from rlx import cli, registry
-from rlx.runner.population import Member, layout_for
+from rlx.runner.layout import layout_for
+from rlx.runner.population import Member
 from rlx.runner.population import Population as Members
 from rlx.settings import settings_of
 from rlx.types import Box, Clock, Discrete
@@ -119,7 +120,8 @@ class Population:
     def traced_chunk(self):
         """The chunk as JAX sees it before it compiles: ``jaxpr``, and ``out_info`` with the shapes that it returns."""
         state = self.members.shapes(self.clock)
-        return self.members.programs.chunk.trace(self.members.agents[0], state, jnp.int32(1), jnp.bool_(False))
+        agents, arrays = self.members.agents[0], self.members.arrays
+        return self.members.programs.chunk.trace(agents, state, jnp.int32(1), jnp.bool_(False), arrays)
 
     def advance(self, state, *lengths, agents=None):
         """The state after chunks of these lengths, all in one logging window; ``state`` is given up."""

@@ -65,10 +65,10 @@ def test_a_chunk_returns_few_numbers_a_member_beside_the_state(case):
 def test_the_state_is_donated_whole(case):
     given = case.three.start()
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(host(given)))
-    agents, chunk = case.three.members.agents[0], case.three.members.programs.chunk
-    program = chunk.lower(agents, given, jnp.int32(1), jnp.bool_(False)).compile()
+    arguments = (case.three.members.agents[0], given, jnp.int32(1), jnp.bool_(False), case.three.members.arrays)
+    program = case.three.members.programs.chunk.lower(*arguments).compile()
     assert program.memory_analysis().alias_size_in_bytes == size
-    program(agents, given, jnp.int32(1), jnp.bool_(False))
+    program(*arguments)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(given))
 
 

@@ -40,8 +40,10 @@ SEEDS = (0, 1)
 
 def place():
     """What digests depend on beside the code."""
-    cpu = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                if line.startswith("model name")), platform.processor())  # fmt: skip
+    info = Path("/proc/cpuinfo")  # on Linux
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    cpu = next(models, platform.processor())
     versions = {name: sys.modules[name].__version__ for name in ("jax", "jaxlib", "numpy")}
     return {"cpu": cpu, "device": jax.devices()[0].device_kind, **versions}
 

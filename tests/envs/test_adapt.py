@@ -63,6 +63,39 @@ def test_unit_box_is_passed_on_exactly():
     np.testing.assert_array_equal(received(env, action), action)
 
 
+LARGEST = float(np.finfo(np.float32).max)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [
+        (-LARGEST, LARGEST),
+        (-LARGEST, LARGEST / 2),
+        (-LARGEST / 2, LARGEST),
+        (LARGEST / 2, LARGEST),
+        (-2e38, 2e38),
+        (-1e38, 1e38),
+        (-2.0, 5.0),
+        (0.1, 0.7),
+        (1e8, 1e8 + 64),
+    ],
+)
+def test_all_finite_bounds_are_reached_and_never_left(low, high):
+    env = make_env(Recorder(spaces.Box(low, high, (1,)), jnp.zeros(1)))
+    inputs = np.array([-2.0, -1.0, -0.5, 0.0, 0.3, 1.0, 7.0], np.float32)
+    exact = low + (np.clip(inputs, -1, 1).astype(np.float64) + 1) * (high - low) / 2
+    state, timestep = vector.start(env, jax.random.key(0), len(inputs))
+    got = vector.advance(env, state, timestep.episode_step, inputs[:, None], jax.random.key(1))[0].action[:, 0]
+    np.testing.assert_allclose(np.asarray(got, np.float64), exact, rtol=0, atol=2e-7 * max(-low, high))
+    assert np.float32(low) <= got.min() <= got.max() <= np.float32(high)
+
+
+@pytest.mark.parametrize("bounds", [(-np.inf, 1.0), (0.0, np.inf), (-np.inf, np.inf), (0.0, 1e39), (np.nan, 1.0)])
+def test_bounds_that_are_not_finite_in_float32_are_refused(bounds):
+    with pytest.raises(ConfigurationError, match="needs finite bounds with low < high"):
+        make_env(Recorder(spaces.Box(*map(np.float64, bounds), (2,)), jnp.zeros(2)))
+
+
 def test_scalar_box_becomes_a_vector():
     env = make_env(Recorder(spaces.Box(0.0, 10.0, ()), jnp.zeros(())))
     assert env.spec.action_space == Box(1)
@@ -114,7 +147,7 @@ def test_structured_observations_become_one_vector():
 
 
 def test_scalar_observation_becomes_a_vector():
-    env = make_env("gymnax/FrozenLake-misc")
+    env = make_env("gymnax/FrozenLake-misc", one_hot=False)
     assert env.spec.obs_shape == (1,)
     assert env.spec.obs_dtype == "int32"
 

@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from brax import envs as brax_envs
 
 from rlx.envs import render, vector
 from rlx.envs.api import make_env
-from rlx.envs.brax import BraxTask, brax_envs
+from rlx.envs.brax import BraxTask
 from rlx.errors import ConfigurationError
 from rlx.types import Box, EnvSpec
 

@@ -9,6 +9,7 @@ import pytest
 
 from rlx.envs.api import make_env
 from rlx.envs.chain import ChainState
+from rlx.errors import ConfigurationError
 from rlx.types import Discrete
 
 
@@ -92,3 +93,10 @@ def test_what_an_agent_is_told():
     assert env.spec.max_episode_steps == 60
     assert env.params.slip == 0.0
     assert make_env("rlx/chain").params.slip == 0.25
+
+
+def test_rewards_that_float32_cannot_hold_are_refused():
+    with pytest.raises(ConfigurationError, match=r"exponent=1.0 .* 1e-49, .*; choose at most 0.76"):
+        make_env("rlx/gap-chain", exponent=1.0)
+    make_env("rlx/gap-chain", exponent=0.76)
+    make_env("rlx/gap-chain", exponent=1.0, num_states=30)

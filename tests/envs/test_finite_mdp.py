@@ -49,6 +49,13 @@ def test_the_gap_chain_s_gaps_are_what_its_exponent_says(discount):
     np.testing.assert_allclose(gap_deviation(action_gaps(q)), 14.43 * 0.2, rtol=1e-3)
 
 
+@pytest.mark.parametrize("exponent", [0.5, 1.0, 5.0])
+def test_gaps_that_float32_cannot_hold(exponent):
+    """Their logarithms are 0 to 49 times the exponent, whose deviation is sqrt((50^2 - 1) / 12)."""
+    gaps = action_gaps(q_values(gap_chain(exponent), 0.9))
+    np.testing.assert_allclose(gap_deviation(gaps), 14.430870 * exponent, rtol=1e-6)
+
+
 @pytest.mark.parametrize(("discount", "earned"), [(0.3, 2.4), (0.75, 2.4), (0.8, 0.0), (0.95, 0.0)])
 def test_a_lower_discount_is_better_over_the_corridor_s_first_steps(discount, earned):
     mdp = corridor()

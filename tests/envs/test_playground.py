@@ -18,6 +18,7 @@ from rlx.envs import vector
 from rlx.envs.api import make_env
 from rlx.errors import ConfigurationError
 from rlx.runner.checkpoint import Checkpoints
+from rlx.task_names import names_of
 from rlx.types import Box, EnvSpec
 
 # Four control steps a decision, so the limit of 10 control steps comes after 3 decisions.
@@ -144,8 +145,8 @@ def test_spec_and_reset_mode(env):
 
 
 def test_names_and_sizes():
-    assert len(playground_family.names()) == 25
-    assert set(playground_family.names()) == set(dm_control_suite.ALL_ENVS) - {"Counter"}
+    assert len(names_of("playground")) == 25
+    assert set(names_of("playground")) == set(dm_control_suite.ALL_ENVS) - {"Counter"}
     assert {f"playground/{name}" for name in SIZES} <= set(rlx.environments())
     for name, (obs_size, action_size) in SIZES.items():
         spec = make_env(f"playground/{name}").spec
@@ -184,7 +185,7 @@ def test_mistakes_are_refused_in_one_line(name, options, message):
 
 def test_without_playground(monkeypatch):
     monkeypatch.setitem(sys.modules, "mujoco_playground", None)
-    assert playground_family.names() == ()
+    assert names_of("playground") == ()
     with pytest.raises(ConfigurationError, match=r"^playground/PointMass needs .*: pip install 'rlx\[playground\]'$"):
         make_env("playground/PointMass")
 

@@ -8,7 +8,7 @@ from rlx.learning import on_policy
 from rlx.learning.on_policy import Batch
 from rlx.networks import running_statistics
 from rlx.ops import optimisers
-from rlx.types import Transition
+from rlx.types import Clock, Transition
 
 KEY = jax.random.key(0)
 
@@ -56,6 +56,30 @@ def test_standardise_divides_by_the_population_deviation():
         on_policy.standardise(jnp.array([0.0, 0.0, 0.0, 4.0])), np.array([-1, -1, -1, 3]) / np.sqrt(3), rtol=1e-6
     )
     assert on_policy.standardise(jnp.ones(3)).tolist() == [0.0, 0.0, 0.0]
+    # Two numbers are half the square root of 2 sample deviations from their mean.
+    np.testing.assert_allclose(on_policy.standardise(jnp.array([1.0, 3.0]), ddof=1), [-(0.5**0.5), 0.5**0.5], rtol=1e-6)
+
+
+def test_a_single_number_is_not_standardised():
+    """Its distance from its mean is 0, and its sample deviation 0 / 0: it would teach nothing, or NaN."""
+    for ddof in (0, 1):
+        with pytest.raises(ConfigurationError, match="one number has no spread"):
+            on_policy.standardise(jnp.ones(1), ddof=ddof)
+    on_policy.check_spread(16, 8, "")
+    with pytest.raises(
+        ConfigurationError, match=r"16 in num_minibatches = 16 leaves single advantages, .* spread .*; lower"
+    ):
+        on_policy.check_spread(16, 16, "lower it")
+
+
+def test_the_learning_events_of_a_budget():
+    """500 steps hold 7 whole events of 64; the eighth, which overshoots, begins when they have passed."""
+    clock, found = Clock.start(500, 64), []
+    for _ in range(8):
+        clock = clock.advance()
+        found.append(float(on_policy.progress_in_events(clock)))
+    np.testing.assert_allclose(found, np.arange(8) / 7, rtol=1e-6)
+    assert on_policy.progress_in_events(Clock.start(50, 64).advance()) == 0
 
 
 def test_statistics_take_in_times_and_environments_and_leave_features_apart():

@@ -9,7 +9,7 @@ from rlx.networks.dynamics import DynamicsModel, action_vector, cross_entropy, f
 from rlx.types import Box, Discrete, EnvSpec, Transition
 
 KEY = jax.random.key(0)
-SPEC = EnvSpec("toy", (2, 2), "uint8", Box(3), None)
+SPEC = EnvSpec("toy", (2, 2), "int8", Box(3), None)
 MASKED = EnvSpec("toy", (2,), "float32", Discrete(3), None, has_action_mask=True)
 
 
@@ -23,7 +23,7 @@ def transitions(spec, actions, terminated, mask=None):
 
 def test_shapes():
     model = DynamicsModel(SPEC, (8,), True)
-    prediction = model.predict(model.init(KEY), jnp.zeros((5, 4, 2, 2), jnp.uint8), jnp.zeros((5, 4, 3)))
+    prediction = model.predict(model.init(KEY), jnp.zeros((5, 4, 2, 2), jnp.int8), jnp.zeros((5, 4, 3)))
     assert prediction.obs.shape == (5, 4, 2, 2)
     assert prediction.reward.shape == prediction.goes_on.shape == (5, 4)
     assert prediction.action_mask is None
@@ -84,6 +84,6 @@ def test_cross_entropy_of_certain_mistakes_is_finite():
 
 
 def test_flat_observations_are_float32():
-    flat = flat_observation(SPEC, jnp.ones((7, 2, 2), jnp.uint8))
+    flat = flat_observation(SPEC, jnp.ones((7, 2, 2), jnp.int8))
     assert flat.shape == (7, 4)
     assert flat.dtype == jnp.float32

@@ -52,6 +52,39 @@ def test_before_any_data_normalisation_only_clips():
     np.testing.assert_array_equal(rs.normalise(rs.init((3,)), x, clip=1.0), [[-1.0, 0.25, 1.0]])
 
 
+def test_a_single_sample_has_no_spread():
+    """By a variance of 0 any other observation would be brought to a bound."""
+    stats = feed([np.float32([[3.0, -2.0]])], (2,))
+    np.testing.assert_array_equal(rs.variance(stats), [1.0, 1.0])
+    np.testing.assert_allclose(rs.normalise(stats, jnp.array([3.5, -4.0])), [0.5, -2.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("start", [1e-4, 2.0])
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_statistics_that_begin_with_a_weight(start, batch_size):
+    """Of mean 0 and variance 1: moments of weighted samples, in double precision."""
+    data = np.random.default_rng(5).normal(3.0, 2.0, size=(6, batch_size, 2)).astype(np.float32)
+    stats = rs.init((2,), start)
+    np.testing.assert_array_equal(rs.variance(stats), [1.0, 1.0])
+    np.testing.assert_array_equal(rs.normalise(stats, jnp.array([0.5, -20.0])), [0.5, -10.0])
+    for number, batch in enumerate(data, start=1):
+        stats = update(stats, jnp.asarray(batch))
+        seen = data[:number].reshape(-1, 2).astype(np.float64)
+        weight = start + len(seen)
+        mean = seen.sum(axis=0) / weight
+        square = (start + np.square(seen).sum(axis=0)) / weight
+        np.testing.assert_allclose(stats.count.value, weight, rtol=1e-6)
+        np.testing.assert_allclose(stats.mean.value, mean, rtol=1e-5)
+        np.testing.assert_allclose(rs.variance(stats), square - mean**2, rtol=2e-3)
+
+
+def test_a_weight_to_begin_with_is_not_the_array_that_was_given():
+    """Hyperparameters outlive a state that is given up."""
+    given = jnp.float32(0.5)
+    jax.block_until_ready(rs.init((2,), given).count.total).delete()
+    assert given == 0.5
+
+
 def test_normalised_data_has_zero_mean_and_unit_variance():
     data = np.random.default_rng(3).uniform(0, 200, size=(500, 2)).astype(np.uint8)
     stats = feed([data], (2,))

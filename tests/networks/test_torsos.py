@@ -96,7 +96,7 @@ def test_both_forms_share_parameters_outputs_and_gradients(monkeypatch):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
-@pytest.mark.parametrize("dtype", [np.bool_, np.uint8])
+@pytest.mark.parametrize("dtype", [np.bool_, np.int8])
 @pytest.mark.parametrize("obs_shape", [(4, 4, 2), (6,)])
 def test_any_dtype_means_the_same_numbers_as_float32(dtype, obs_shape):
     obs = np.random.default_rng(2).integers(0, 2, size=(3, *obs_shape))

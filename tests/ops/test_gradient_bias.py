@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from rlx.errors import ConfigurationError
 from rlx.ops import gradient_bias as gb
 
 
@@ -84,3 +85,9 @@ def test_the_printed_bias_of_an_unbiased_method_is_far_from_zero():
     found = gb.printed_bias(estimates.mean(axis=0), reference.mean(axis=0))
     assert float(found.mean) > 2
     assert float(found.of_sums) > 0.5
+
+
+@pytest.mark.parametrize("measure", [gb.relative_bias, gb.relative_variance, lambda few, _: gb.printed_variance(few)])
+def test_one_estimate_has_no_variance(measure):
+    with pytest.raises(ConfigurationError, match="at least 2 independent estimates, not 1"):
+        measure(np.ones((1, 3)), np.ones((5, 3)))

@@ -193,10 +193,12 @@ def test_components_are_found_in_a_batch():
     assert np.abs(true.action_covariance[0]).min() > 0.09  # so that the tolerance means something
 
 
+@pytest.mark.parametrize("given", [2, 5])
 @pytest.mark.parametrize("delta", [0.1, 0.9])
-def test_the_diagnosis_finds_the_true_gains(delta):
-    batch = jnp.asarray(walk(100, 1000, 2, np.random.default_rng(1)))
-    found = gv.diagnose(batch, delta, 6)
+def test_the_diagnosis_finds_the_true_gains(delta, given):
+    """Of a gradient over two actions, whether or not there are more to estimate it from."""
+    batch = jnp.asarray(walk(100, 1000, given, np.random.default_rng(1)))
+    found = gv.diagnose(batch, delta, 6, num_actions=2)
     true = small_chain(10)
     expected = gv.variance(true, 2, 1000), -gv.action_change(true, 2, 1000), -gv.step_change(true, 2, 1000, delta)
     expected = [per_parameter.sum() / 100 for per_parameter in expected]

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlx.ops.log_mapping import LogMapping, average, combined_q, fitting_k, safe_log, split_reward
+from rlx.ops.log_mapping import LogMapping, average, combined_q, fitting_k, log_gap, safe_log, split_reward
 
 SMALL = LogMapping(discount=0.5, k=2.0)  # floor 0.25
 DEEP_POSITIVE = LogMapping(0.96, 100.0, c=0.5, initial_value=1.0, kind="floor")
@@ -123,4 +123,43 @@ def test_safe_log_at_zero():
 
 def test_fitting_k_clears_the_delay_and_keeps_the_floor_small():
     assert fitting_k(0.96, 10) == 100  # ln 0.017 / ln 0.96 = 99.8
+    assert fitting_k(0.99, 10) == 406  # 405.4
     assert fitting_k(0.1, 12) == 12
+
+
+def test_action_gaps_where_values_leave_float32():
+    """Of values ``e^L`` and ``e^(L - 5)`` the gap is ``e^L (1 - e^-5)``; the other channel is far below."""
+    log_values = jnp.linspace(-20.0, -220.0, 6)
+    gap = log_gap(jnp.stack([log_values - 5.0, log_values], axis=-1), jnp.full((6, 2), -400.0))
+    np.testing.assert_allclose(gap, log_values + np.log1p(-np.exp(-5.0)), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("positive", "negative", "gap"),
+    [
+        # Q = 3, 1, -2 and 0: in this order, whatever loses lies far above or below.
+        ([4.0, 2.0, 1.0, 1.0], [1.0, 1.0, 3.0, 1.0], 2.0),
+        ([1.0, 2.0, 1.0, 1.0], [5.0, 9.0, 3.0, 8.0], 2.0),  # -4, -7, -2 and -7
+        ([1.0, 1e-6, 1e-6, 1e-6], [1e-6, 1e-6, 1e-6, 1e-6], 1.0 - 1e-6),  # nearly 1, and three zeros
+        ([1e-6, 1e-30, 1e-28, 1e-6], [1.0, 1e-38, 1e-38, 1.0], 1e-28 - 1e-30),  # best and second far below what loses
+    ],
+)
+@pytest.mark.parametrize("scale", [0.0, -150.0])
+def test_the_gap_is_that_of_the_best_two(positive, negative, gap, scale):
+    """Of ``q+ - q-``, for values times ``e^-150`` as for the values."""
+    logs = [jnp.asarray(np.log(channel) + scale, jnp.float32) for channel in (positive, negative)]
+    np.testing.assert_allclose(log_gap(*logs), np.log(gap) + scale, rtol=1e-5, atol=1e-5)
+    # An action more that is not valid is none.
+    logs = [jnp.append(channel, 50.0 - 60.0 * index) for index, channel in enumerate(logs)]
+    mask = jnp.array([True] * len(positive) + [False])
+    np.testing.assert_allclose(log_gap(*logs, mask), np.log(gap) + scale, rtol=1e-5, atol=1e-5)
+
+
+def test_states_without_a_choice_have_no_gap():
+    """A tie counts as the rounding of the values."""
+    two = jnp.array([[-3.0, -3.0], [-3.0, -4.0], [-3.0, -4.0]])
+    mask = jnp.array([[True, True], [True, False], [False, False]])
+    gap = log_gap(two, jnp.full((3, 2), -30.0), mask)
+    assert np.isinf(gap[1:]).all()
+    assert np.finfo(np.float32).eps * np.exp(-3) / 4 < np.exp(gap[0]) < 4 * np.finfo(np.float32).eps * np.exp(-3)
+    assert log_gap(two[:, :1], two[:, :1]).tolist() == [np.inf] * 3

@@ -3,7 +3,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlx.ops.td import double_q_target, ensemble_target, greedy_action, huber, q_target, td_target
+from rlx.ops.td import (
+    double_q_target,
+    ensemble_target,
+    greedy_action,
+    huber,
+    log_gap,
+    log_gap_deviation,
+    q_target,
+    td_target,
+)
 
 LIVE, DEAD = jnp.array(False), jnp.array(True)
 NEXT_Q = jnp.array([1.0, 5.0, 3.0])
@@ -83,3 +92,22 @@ def test_wrong_shapes_are_refused():
         q_target(0.0, 0.9, LIVE, jnp.zeros((2, 3)))
     with pytest.raises(AssertionError):
         double_q_target(0.0, 0.9, LIVE, jnp.zeros(3), jnp.zeros(2))
+
+
+def test_the_action_gap():
+    """The best less the second best of those that are valid; with fewer than two there is no choice, and no gap."""
+    q_values = jnp.array([[1.0, 9.0, 5.0], [-2.0, -2.0, -7.0]])
+    np.testing.assert_allclose(log_gap(q_values), [np.log(4.0), np.log(np.finfo(np.float32).tiny)], rtol=1e-6)
+    mask = jnp.array([[True, False, True], [False, True, True]])
+    np.testing.assert_allclose(log_gap(q_values, mask), np.log([4.0, 5.0]), rtol=1e-6)
+    mask = jnp.array([[False, True, False], [False, False, False]])
+    assert log_gap(q_values, mask).tolist() == [np.inf, np.inf]
+    assert log_gap(jnp.ones((2, 1))).tolist() == [np.inf, np.inf]
+
+
+def test_how_unevenly_gaps_are_spread():
+    """In powers of ten, over the states with a choice."""
+    gaps = jnp.log(jnp.array([1e-3, 1e1, jnp.inf, 1e-1]))
+    np.testing.assert_allclose(log_gap_deviation(gaps), np.std([-3.0, 1.0, -1.0]), rtol=1e-6)
+    assert log_gap_deviation(jnp.array([2.0])) == 0.0
+    assert log_gap_deviation(jnp.full(4, jnp.inf)) == 0.0

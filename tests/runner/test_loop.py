@@ -10,6 +10,7 @@ from stub import Stub
 import rlx
 from rlx.runner import loop, population
 from rlx.runner.episodes import Episodes, summary_of
+from rlx.runner.layout import layout_for
 from rlx.runner.window import Updates, summary
 from rlx.types import Clock, Metrics, Timestep
 
@@ -19,7 +20,7 @@ def advance():
     """A function from a number of iterations, and whether to start a new window before it, to a run's state."""
     env = rlx.make_env("rlx/probe-delayed")
     pair = population.members_of([Stub(env.spec), Stub(env.spec, healthy_for=4.0)], [0])
-    members = population.Population(pair, env, layout=population.layout_for(2, jax.devices()[:1], side_by_side=2))
+    members = population.Population(pair, env, layout=layout_for(2, jax.devices()[:1], side_by_side=2))
     states = members.start(Clock.start(1_000, 6))
 
     def run(iterations, new_window=False):

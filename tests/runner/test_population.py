@@ -5,8 +5,12 @@ import pytest
 from stub import Stub
 
 import rlx
+from rlx import run_config
+from rlx.agents.logq import LogDQN
 from rlx.errors import ConfigurationError
 from rlx.runner import population
+from rlx.runner.layout import layout_for, side_by_side_for
+from rlx.runner.pieces import Joined
 from rlx.types import Clock, Discrete, EnvSpec, Needs
 
 SPEC = EnvSpec("task", (1,), "float32", Discrete(2), None)
@@ -25,6 +29,23 @@ def test_members_must_agree_in_what_fixes_shapes():
         population.stack([Stub(SPEC), Stub(SPEC, num_envs=4, stride=2.0)])
 
 
+def test_members_must_agree_in_whether_a_number_is_given():
+    """One that is null means another program, not another number."""
+    with pytest.raises(ConfigurationError, match=r"must agree in beta_reg_final: .* separate populations"):
+        population.stack([LogDQN(SPEC), LogDQN(SPEC, beta_reg_final=0.1)])
+    assert population.stack([LogDQN(SPEC), LogDQN(SPEC, beta_reg=0.2)]).beta_reg_final is None
+
+
+def test_numbers_that_may_be_null_are_read_back_member_by_member():
+    env = rlx.make_env("rlx/probe-action")
+    agents = [rlx.make_agent("logq", env, beta_reg_final=final) for final in (0.1, 0.2)]
+    config = run_config.agent_config(agents)
+    assert config["beta_reg_final"] == [0.1, 0.2]
+    assert run_config._agents_of(config, env) == agents
+    (alone,) = run_config._agents_of(run_config.agent_config([rlx.make_agent("logq", env)]), env)
+    assert alone.beta_reg_final is None
+
+
 @pytest.mark.parametrize(
     ("members", "devices", "side_by_side", "groups", "size"),
     [
@@ -39,7 +60,7 @@ def test_members_must_agree_in_what_fixes_shapes():
     ],
 )
 def test_members_lie_on_all_devices_whatever_their_number(members, devices, side_by_side, groups, size):
-    layout = population.layout_for(members, jax.devices()[:devices], side_by_side)
+    layout = layout_for(members, jax.devices()[:devices], side_by_side)
     assert (layout.num_groups, layout.group_size) == (groups, size)
     assert layout.slots.shape == (groups, size)
     assert layout.slots.ravel()[:members].tolist() == list(range(members))
@@ -52,7 +73,7 @@ def test_members_lie_on_all_devices_whatever_their_number(members, devices, side
     [("cpu", 64, 64, 1), ("cpu", 1, 1, 4), ("cpu", 4, 8, 1), ("gpu", 64, 64, None), ("tpu", 1, 1, None)],
 )
 def test_members_take_turns_on_cpu_unless_their_rollouts_are_small(platform, num_envs, rollout_length, side_by_side):
-    assert population.side_by_side_for(Needs(num_envs, rollout_length), platform) == side_by_side
+    assert side_by_side_for(Needs(num_envs, rollout_length), platform) == side_by_side
 
 
 def test_every_agent_meets_every_seed():
@@ -72,14 +93,20 @@ def test_an_evaluation_has_a_key_for_each_seed_and_step():
     np.testing.assert_array_equal(jax.random.key_data(population.evaluation_keys((1,), 100))[0], keys[1][1])
 
 
+def joined(members, states):
+    """The whole run on the host; keys are there already."""
+    on_host = lambda leaf: np.asarray(leaf) if isinstance(leaf, Joined) else leaf  # noqa: E731
+    return jax.tree.map(on_host, members.join_states(states))
+
+
 def trained(env, agents, seeds, devices, side_by_side=None):
     """Agents, scene and window after ten iterations of training, on the host, and the number of devices used."""
-    layout = population.layout_for(len(seeds), jax.devices()[:devices], side_by_side)
+    layout = layout_for(len(seeds), jax.devices()[:devices], side_by_side)
     members = [population.Member(agent, seed) for agent, seed in zip(agents, seeds, strict=True)]
     members = population.Population(members, env, layout=layout)
     states, _, window = members.advance(members.start(Clock.start(10_000, 6)), 10, new_window=True)
     used = len(states[0].scene.timestep.obs.sharding.device_set)
-    state = members.gather_states(states)
+    state = joined(members, states)
     return (state.agent, state.scene, members.gather(window)), used
 
 
@@ -116,15 +143,15 @@ def test_groups_and_filled_slots_change_nothing_of_a_member(devices, side_by_sid
 def test_what_is_gathered_can_be_scattered_into_other_groups():
     env = rlx.make_env("rlx/probe-terminated")
     members = [population.Member(Stub(env.spec), seed) for seed in range(5)]
-    layouts = [population.layout_for(5, jax.devices()[:devices], size) for devices, size in ((1, 5), (2, 1))]
+    layouts = [layout_for(5, jax.devices()[:devices], size) for devices, size in ((1, 5), (2, 1))]
     first, second = (population.Population(members, env, layout=layout) for layout in layouts)
     clock = Clock.start(10_000, 6)
-    whole = first.gather_states(first.start(clock))
+    whole = joined(first, first.start(clock))
     shapes = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), first.member_shapes(clock))
     assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), whole) == shapes
     moved = second.scatter_states(whole)
     assert len(moved) == 3
-    again = second.gather_states(moved)
+    again = joined(second, moved)
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(again), strict=True):
         assert a.dtype == b.dtype
         np.testing.assert_array_equal(

@@ -45,7 +45,10 @@ def serve(build: Callable[[dict[str, Any]], Compile], packages: tuple[str, ...])
     reply(peak_bytes=_peak_bytes())
 
 
-def _peak_bytes() -> int:
-    """The largest resident memory so far; ``ru_maxrss`` would start from that of the parent process."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+def _peak_bytes() -> int | None:
+    """The largest resident memory so far, on Linux; ``ru_maxrss`` would start from that of the parent process."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return None
+    lines = status.read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))

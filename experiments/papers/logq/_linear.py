@@ -14,6 +14,7 @@ from typing import ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from rlx.ops import log_mapping
@@ -26,7 +27,7 @@ class Task(Protocol):
     """A finite task with two actions, one of which is executed; see `rlx.envs.finite_mdp`."""
 
     next_state: jax.Array
-    reward: jax.Array
+    reward: jax.Array | np.ndarray
     slip: Scalar
 
 

@@ -74,7 +74,8 @@ def draw(key: Key, task: Task) -> Samples:
     slips = jax.random.bernoulli(slip_key, task.slip, order.shape)
     executed = jnp.where(slips, 1 - action, action)
     next_state = task.next_state[state, executed]
-    return Samples(state, action, next_state, task.reward[state, executed], next_state == num_states)
+    reward = jnp.asarray(task.reward, jnp.float32)[state, executed]
+    return Samples(state, action, next_state, reward, next_state == num_states)
 
 
 def sweep(settings: Settings, tables: jax.Array, samples: Samples, number: jax.Array) -> jax.Array:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from papers.logq._linear import Settings
 from papers.logq._linear_sweeps import State
@@ -38,7 +37,7 @@ def learned(settings: Settings, state: State) -> dict[str, jax.Array]:
 def true_value() -> float:
     """``q+(25, left)`` under the optimal policy, which is also optimal for the positive reward alone."""
     task = chain()
-    positive = FiniteMDP(task.next_state, jnp.maximum(task.reward, 0.0), task.slip)
+    positive = FiniteMDP(task.next_state, np.maximum(task.reward, 0.0), task.slip)
     return float(q_values(positive, DISCOUNT)[STATE, LEFT])
 
 

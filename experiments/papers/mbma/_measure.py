@@ -133,7 +133,7 @@ def with_q_functions(trained: MBMAState, rollouts: Transition, key: Key) -> MBMA
 def _with_q_functions(agent: MBMA, params: PyTree, recent: Transition, key: Key) -> MBMAState:
     init_key, fit_key = jax.random.split(key)
     state = dataclasses.replace(agent.init(init_key), params=params)
-    clock = Clock.start(TOTAL_STEPS, STEPS_PER_UPDATE)
+    clock = Clock.start(TOTAL_STEPS, STEPS_PER_UPDATE).advance()  # at the learning rate of the first event
     learned, _ = source_of(agent).fit(state.source, recent, agent.make_batch(state, recent), fit_key, clock)
     return dataclasses.replace(state, source=learned)
 
