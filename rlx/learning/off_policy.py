@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from rlx.switches import shapes_of
 from rlx.types import Key, Metrics, PyTree
 
 Losses = dict[str, jax.Array]
@@ -29,5 +30,5 @@ def learn_when_warm(
         learner, metrics = jax.lax.scan(update, learner, jax.random.split(key, num_updates))
         return learner, Metrics(means=jax.tree.map(jnp.mean, metrics), updates=jnp.int32(num_updates))
 
-    nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(learn, learner)[1])
+    nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes_of(learn, learner)[1])
     return jax.lax.cond(warm, learn, lambda learner: (learner, nothing), learner)

@@ -28,7 +28,7 @@ from rlx.runner.programs import MEMBERS, REPLICATED, programs
 from rlx.runner.settings import RunSettings
 from rlx.runner.waiting import compile_ahead, wait
 from rlx.runner.window import Totals
-from rlx.switches import in_32_bits, nans_wanted, uncompiled
+from rlx.switches import in_32_bits, nans_wanted, shapes_of, uncompiled
 from rlx.types import Agent, Clock, Key, Mode, PyTree
 
 INIT_STREAM, EVALUATION_STREAM = 0, 1
@@ -129,21 +129,21 @@ class Population:
             ConfigurationError: if it cannot fit.
         """
         state = self.shapes(clock)
-        with jax.disable_jit(False):
-            rollout = jax.eval_shape(self.programs.rollout, self.agents[0], state, self.arrays)
+        rollout = shapes_of(self.programs.rollout, self.agents[0], state, self.arrays)
         return memory_plan([state] * self.layout.num_groups, rollout, list(self.layout.mesh.devices.flat), resumed)
 
     def shapes(self, clock: Clock) -> RunState:
         """Shapes and dtypes of the state of one group."""
-        with jax.disable_jit(False):
-            keys = jax.eval_shape(lambda: keys_for(self.seeds[0], INIT_STREAM))
-            return jax.eval_shape(self.programs.init, self.agents[0], keys, clock, self.arrays)
+        keys = jax.eval_shape(lambda: keys_for(self.seeds[0], INIT_STREAM))
+        return shapes_of(self.programs.init, self.agents[0], keys, clock, self.arrays)
 
     def start(self, clock: Clock) -> list[RunState]:
         """The state of each group before the first step."""
         arguments = [(keys_for(seeds, INIT_STREAM), clock) for seeds in self.seeds]
         self._compile("init", *arguments[0])
-        return [self._run("init", group, *given) for group, given in enumerate(arguments)]
+        states = [self._run("init", group, *given) for group, given in enumerate(arguments)]
+        wait(states)
+        return states
 
     def compile(self, states: Sequence[RunState]) -> int:
         """Compile training and evaluation ahead; return the bytes that they take beside the state, as XLA says."""

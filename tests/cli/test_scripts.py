@@ -58,6 +58,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(script, folder, monkeypatch, capsys)
 
     monkeypatch.setattr("rlx.verbs.Run._evaluate", interrupted)
     monkeypatch.setattr("sys.argv", ["train.py", *TINY, "num_seeds=2", "run_dir=a run"])
+    monkeypatch.setattr("os._exit", sys.exit)
     with pytest.raises(SystemExit) as exit_:
         cli.main(script("train").train, str)
     assert exit_.value.code == 130

@@ -16,6 +16,7 @@ import rlx
 from rlx.loggers.jsonl import read_rows
 from rlx.runner.interrupt import interruptible
 from rlx.runner.run import RunFailed
+from rlx.runner.waiting import wait
 
 SETTINGS = {"total_steps": 60, "num_seeds": 2, "num_evaluations": 2, "num_checkpoints": 5, "eval_episodes": 3}
 
@@ -107,6 +108,31 @@ def test_an_interrupted_run_saves_and_goes_on_to_the_same_numbers(
     assert max(saved_steps(tmp_path / "stopped" / "checkpoints")) == stopped.step
     resumed = rlx.resume(tmp_path / "stopped", agent=agent, quiet=True)
     assert resumed.finished
+    np.testing.assert_array_equal(resumed.state.params, whole.state.params)
+    assert rows_of(tmp_path / "stopped") == rows_of(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_run_interrupted_in_an_evaluation_saves_and_makes_it_when_it_goes_on(
+    listening, env, tmp_path, monkeypatch, number
+):
+    agent, waited = Stub(env.spec), []
+    whole = train(agent, env, tmp_path / "whole")
+
+    def interrupted(results, unless):
+        waited.append(results)
+        if len(waited) <= number:
+            return wait(results, unless)
+        monkeypatch.undo()
+        signal.raise_signal(signal.SIGINT)
+        return False
+
+    monkeypatch.setattr("rlx.runner.run.wait", interrupted)
+    stopped = train(agent, env, tmp_path / "stopped")
+    assert (stopped.step, stopped.finished) == (30 * number, False)
+    assert max(saved_steps(tmp_path / "stopped" / "checkpoints")) == stopped.step
+    assert len(rows_of(tmp_path / "stopped")) == 2 * number
+    resumed = rlx.resume(tmp_path / "stopped", agent=agent, quiet=True)
     np.testing.assert_array_equal(resumed.state.params, whole.state.params)
     assert rows_of(tmp_path / "stopped") == rows_of(tmp_path / "whole")
 
