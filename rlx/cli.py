@@ -31,12 +31,11 @@ def main(script: Callable[[list[str]], None], help_text: Callable[[], str]) -> N
     Exit codes: 2 for a refusal, 1 for a failure, and of a signal, 128 and its number: 130 for Ctrl-C, 143 for SIGTERM.
     """
     words = sys.argv[1:]
+    if {"-h", "--help"} & set(words):
+        script = lambda words: print(help_text())  # noqa: E731
     with listening() as listener:
         try:
-            if {"-h", "--help"} & set(words):
-                print(help_text())
-            else:
-                script(words)
+            script(words)
         except KeyboardInterrupt:
             sys.exit(128 + (listener.signum or signal.SIGINT))
         except Exception as error:

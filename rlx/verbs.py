@@ -217,9 +217,9 @@ def _run(
             progress = stack.enter_context(Console(title, plan.steps, len(population.members), quiet))
         for text in filter(None, (f"run folder: {folder}", note)):
             progress.message(text)
+        stack.enter_context(failing_in_one_line(folder))
         try:
-            with failing_in_one_line(folder):
-                end = _go_on(population, plan, settings, folder, progress)
+            end = _go_on(population, plan, settings, folder, progress)
         except KeyboardInterrupt:
             progress.message(f"interrupted; resume={folder} goes on from what was saved last")
             raise

@@ -69,7 +69,7 @@ def _lock(file: int) -> None:
 
     os.lseek(file, _BYTE, os.SEEK_SET)
     try:
-        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
     finally:
         os.lseek(file, 0, os.SEEK_SET)
 

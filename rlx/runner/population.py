@@ -160,10 +160,9 @@ class Population:
 
     def start(self, clock: Clock) -> list[RunState]:
         """The state of each group before the first step."""
-        return [
-            self.programs.init(agents, keys_for(seeds, INIT_STREAM), clock)
-            for agents, seeds in zip(self.agents, self.seeds, strict=True)
-        ]
+        groups = zip(self.agents, self.seeds, strict=True)
+        started = [self.programs.init(agents, keys_for(seeds, INIT_STREAM), clock) for agents, seeds in groups]
+        return jax.block_until_ready(started)  # as in `gather`
 
     def compile(self, states: Sequence[RunState]) -> int:
         """Compile training and evaluation ahead; return the bytes that they take beside the state, as XLA says."""
@@ -202,7 +201,8 @@ class Population:
             whole = np.array(leaves[0]) if len(leaves) == 1 else np.concatenate([np.asarray(leaf) for leaf in leaves])
             return whole[: self.layout.num_members]
 
-        return jax.tree.map(joined, *groups)
+        # Of an array that failed for want of memory JAX raises this here, while NumPy would wait for it for ever.
+        return jax.tree.map(joined, *jax.block_until_ready(list(groups)))
 
     def join(self, groups: Sequence[PyTree]) -> PyTree:
         """The members' values ``[M, ...]`` where they are: what `gather` copies to the host, a `Joined` reads there."""
