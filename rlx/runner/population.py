@@ -225,8 +225,8 @@ class Population:
 
     def scatter_states(self, state: RunState) -> list[RunState]:
         """The inverse of `join_states`."""
-        # A clock for each group: a chunk is given it for good.
-        clocks = [place(state.clock, self.layout.mesh, REPLICATED) for _ in self.layout.slots]
+        # A clock of its own for each group, since a chunk is given its state for good.
+        clocks = [place(jax.tree.map(np.array, state.clock), self.layout.mesh, REPLICATED) for _ in self.layout.slots]
         members = self.scatter(without_clock(state))
         return [dataclasses.replace(part, clock=clock) for part, clock in zip(members, clocks, strict=True)]
 
