@@ -223,13 +223,13 @@ def test_a_state_that_was_not_evaluated_is_not_the_best(tmp_path, monkeypatch):
 
 
 def test_runs_in_threads_do_not_wait_for_each_other(env, tmp_path):
-    """Two trainings of one process, as Optuna's ``n_jobs`` makes them, save at the same time."""
-    with ThreadPoolExecutor(2) as pool:
-        folders = [tmp_path / "one", tmp_path / "two"]
-        settings = {"num_checkpoints": 10, "num_evaluations": 10}
+    """Several trainings of one process, as Optuna's ``n_jobs`` makes them, save at the same time."""
+    settings = {"num_checkpoints": 10, "num_evaluations": 10}
+    folders = [tmp_path / name for name in ("one", "two", "three", "four")]
+    with ThreadPoolExecutor(4) as pool:
         runs = [pool.submit(train, Stub(env.spec), env, folder, **settings) for folder in folders]
-        assert [run.result(timeout=120).step for run in runs] == [60, 60]
-    assert rows_of(folders[0]) == rows_of(folders[1])
+        assert [run.result(timeout=120).step for run in runs] == [60] * 4
+    assert all(rows_of(folder) == rows_of(folders[0]) for folder in folders)
 
 
 def test_a_run_that_runs_already_is_refused(env, tmp_path):
