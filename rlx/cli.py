@@ -1,6 +1,7 @@
 """The command line of the scripts in ``experiments/``: Hydra overrides in, checked settings out, exit codes."""
 
 import dataclasses
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -37,9 +38,16 @@ def main(script: Callable[[list[str]], None], help_text: Callable[[], str]) -> N
         try:
             script(words)
         except KeyboardInterrupt:
-            sys.exit(128 + (listener.signum or signal.SIGINT))
+            _leave(128 + (listener.signum or signal.SIGINT))
         except Exception as error:
             _end(error)
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit at once: in an orderly exit, what is compiled or computed for nobody any more would be waited for."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _end(error: Exception) -> NoReturn:

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 
@@ -33,3 +33,9 @@ def uncompiled() -> bool:
 def nans_wanted() -> bool:
     """Whether ``jax_debug_nans`` is on: see `rlx.runner.nans`."""
     return jax.config.jax_debug_nans  # type: ignore[attr-defined]
+
+
+def shapes_of(function: Callable[..., Any], *arguments: Any) -> Any:
+    """`jax.eval_shape`, tracing a loop's body once and not each of its steps, under ``jax_disable_jit`` too."""
+    with jax.disable_jit(False):
+        return jax.eval_shape(function, *arguments)

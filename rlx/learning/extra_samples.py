@@ -18,6 +18,7 @@ from rlx.learning.on_policy import Batch
 from rlx.ops import gradient_variance
 from rlx.ops.distributions import policy_of
 from rlx.ops.imagination import Dynamics, Situation, follow, imagined_advantages
+from rlx.switches import shapes_of
 from rlx.types import Clock, EnvSpec, Key, PyTree, Transition
 
 Losses = dict[str, jax.Array]
@@ -204,7 +205,7 @@ def without_uncounted(extras: Extras, batch: Batch, weights: jax.Array) -> Extra
 
 def computed_if(wanted: jax.Array, compute: Callable[[], PyTree]) -> PyTree:
     """What ``compute`` gives if it is wanted; else zeros, and no computation."""
-    shapes = jax.eval_shape(compute)
+    shapes = shapes_of(compute)
     return jax.lax.cond(wanted, compute, lambda: jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))
 
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from rlx.replay import replay as replays
 from rlx.replay.replay import Replay, Sample
 from rlx.replay.rules import Rule
+from rlx.switches import shapes_of
 from rlx.types import Clock, Key, Metrics, PyTree, Transition
 
 Losses = dict[str, jax.Array]
@@ -54,7 +55,7 @@ def learn_when_warm(
         learner, metrics = jax.lax.scan(update, learner, jax.random.split(key, num_updates))
         return learner, Metrics(means=jax.tree.map(jnp.mean, metrics), updates=jnp.int32(num_updates))
 
-    nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(learn, learner)[1])
+    nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes_of(learn, learner)[1])
     return jax.lax.cond(warm, learn, lambda learner: (learner, nothing), learner)
 
 

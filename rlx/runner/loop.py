@@ -14,6 +14,7 @@ from flax import struct
 from rlx.envs.api import Env
 from rlx.runner.collect import Scene, collect, set_scene
 from rlx.runner.window import Totals, Updates
+from rlx.switches import shapes_of
 from rlx.types import Agent, Clock, Key, Metrics, PyTree
 
 
@@ -46,7 +47,7 @@ def init(agent: Agent, env: Env, key: Key, clock: Clock, solved_return: float | 
     agent_state = agent.init(agent_key)
     scene = set_scene(agent, env, agent_state, env_key, solved_return)
     state = RunState(agent_state, scene, None, run_key, clock)  # type: ignore[arg-type]
-    _, metrics = jax.eval_shape(lambda state: _collect_and_update(agent, env, state), state)
+    _, metrics = shapes_of(lambda state: _collect_and_update(agent, env, state), state)
     return dataclasses.replace(state, updates=Updates.start(metrics))
 
 

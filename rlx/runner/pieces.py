@@ -68,8 +68,8 @@ class PieceHandler(ocp.type_handlers.NumpyHandler):
 
     async def serialize(self, values: Sequence[Any], infos: Sequence[Any], args: Any = None) -> list[Any]:
         """Write all ``values``; when it returns, nothing is left to wait for."""
-        whole: list[Any] = []
-        large: list[Any] = []
+        whole: list[tuple[Any, Any]] = []
+        large: list[tuple[Any, Any]] = []
         for value, info in zip(values, infos, strict=True):
             (whole if _piece_shape(value.shape, value.dtype) == value.shape else large).append((value, info))
         ends = await asyncio.gather(*(_write(value, info) for value, info in whole), return_exceptions=True)

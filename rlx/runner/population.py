@@ -28,7 +28,7 @@ from rlx.runner.programs import MEMBERS, REPLICATED, programs
 from rlx.runner.settings import RunSettings
 from rlx.runner.waiting import compile_ahead, wait
 from rlx.runner.window import Totals
-from rlx.switches import in_32_bits, nans_wanted, uncompiled
+from rlx.switches import in_32_bits, nans_wanted, shapes_of, uncompiled
 from rlx.types import Agent, Clock, Key, Mode, PyTree
 
 INIT_STREAM, EVALUATION_STREAM = 0, 1
@@ -113,7 +113,7 @@ class Population:
         side_by_side = side_by_side_for(self.members[0].agent.needs, jax.default_backend())
         self.layout = layout or layout_for(len(members), side_by_side=side_by_side)
         mesh = self.layout.mesh
-        bound = eval_max_steps if can_be_unfinished(env, eval_max_steps) else None
+        bound = eval_max_steps if can_be_unfinished(env) else None
         donates = not nans_wanted()
         self.programs = programs(env, mesh, eval_episodes, eval_mode, bound, solved_return, donates)
         self.arrays = place(env.arrays, mesh, REPLICATED)
@@ -129,21 +129,21 @@ class Population:
             ConfigurationError: if it cannot fit.
         """
         state = self.shapes(clock)
-        with jax.disable_jit(False):
-            rollout = jax.eval_shape(self.programs.rollout, self.agents[0], state, self.arrays)
+        rollout = shapes_of(self.programs.rollout, self.agents[0], state, self.arrays)
         return memory_plan([state] * self.layout.num_groups, rollout, list(self.layout.mesh.devices.flat), resumed)
 
     def shapes(self, clock: Clock) -> RunState:
         """Shapes and dtypes of the state of one group."""
-        with jax.disable_jit(False):
-            keys = jax.eval_shape(lambda: keys_for(self.seeds[0], INIT_STREAM))
-            return jax.eval_shape(self.programs.init, self.agents[0], keys, clock, self.arrays)
+        keys = jax.eval_shape(lambda: keys_for(self.seeds[0], INIT_STREAM))
+        return shapes_of(self.programs.init, self.agents[0], keys, clock, self.arrays)
 
     def start(self, clock: Clock) -> list[RunState]:
         """The state of each group before the first step."""
         arguments = [(keys_for(seeds, INIT_STREAM), clock) for seeds in self.seeds]
         self._compile("init", *arguments[0])
-        return [self._run("init", group, *given) for group, given in enumerate(arguments)]
+        states = [self._run("init", group, *given) for group, given in enumerate(arguments)]
+        wait(states)
+        return jax.block_until_ready(states)  # as in `gather`
 
     def compile(self, states: Sequence[RunState]) -> int:
         """Compile training and evaluation ahead; return the bytes that they take beside the state, as XLA says."""
@@ -191,7 +191,8 @@ class Population:
             return whole[: self.layout.num_members]
 
         wait(groups)
-        return jax.tree.map(joined, *groups)
+        # Of an array that failed for want of memory JAX raises this here, while NumPy would wait for it for ever.
+        return jax.tree.map(joined, *jax.block_until_ready(list(groups)))
 
     def join(self, groups: Sequence[PyTree]) -> PyTree:
         """The members' values ``[M, ...]`` where they are: what `gather` copies to the host, a `Joined` reads there."""
@@ -214,8 +215,8 @@ class Population:
 
     def scatter_states(self, state: RunState) -> list[RunState]:
         """The inverse of `join_states`."""
-        # A clock for each group: a chunk is given it for good.
-        clocks = [place(state.clock, self.layout.mesh, REPLICATED) for _ in self.layout.slots]
+        # A clock of its own for each group, since a chunk is given its state for good.
+        clocks = [place(jax.tree.map(np.array, state.clock), self.layout.mesh, REPLICATED) for _ in self.layout.slots]
         members = self.scatter(without_clock(state))
         return [dataclasses.replace(part, clock=clock) for part, clock in zip(members, clocks, strict=True)]
 

@@ -15,11 +15,18 @@ FIRST_PAUSE, LONGEST_PAUSE = 1e-4, 0.02
 
 
 def wait(tree: PyTree, unless: threading.Event | None = None) -> bool:
-    """Wait until the arrays of ``tree`` are computed, or ``unless`` is set; return whether they are computed."""
+    """Wait until the arrays of ``tree`` are computed, or ``unless`` is set; return whether they are computed.
+
+    Raises:
+        RuntimeError: if they cannot be, as for want of memory; NumPy would wait for such an array for ever.
+    """
     leaves: list[Any] = [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, jax.Array)]
     # Keys do not tell; they come with other results of the same program.
     arrays = [leaf for leaf in leaves if not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)]
-    return all(_poll(array.is_ready, unless) for array in arrays)
+    if not all(_poll(array.is_ready, unless) for array in arrays):
+        return False
+    jax.block_until_ready(leaves)  # for the error, if there was one
+    return True
 
 
 def compile_ahead(program: Any, *arguments: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import sys
 
 import pytest
 from toy_tables import COUNT, write_table
@@ -12,6 +13,7 @@ from rlx import cli
 def run(script, monkeypatch, *words):
     """The exit code of the script with these words."""
     monkeypatch.setattr("sys.argv", ["reproduce.py", *words])
+    monkeypatch.setattr("os._exit", sys.exit)
     try:
         cli.main(script.main, str)
     except SystemExit as exit_:

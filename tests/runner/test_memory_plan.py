@@ -30,7 +30,7 @@ def test_saving_takes_pieces_and_reading_takes_all():
 
 
 def test_priorities_are_replay():
-    """1,600 steps of an observation (1 B), action, reward (4 B each) and two flags; 1,600, 112 and 16 sums (4 B)."""
+    """1,600 transitions, and sums of 4 B each on levels of 1,600, 112 and 16."""
     spec = EnvSpec("a/b", (1,), "uint8", Discrete(2), None)
     replay = jax.eval_shape(lambda: create(example_transition(spec), 1600, 1, 1, prioritise=True))
     stored = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(replay.ring))
