@@ -19,7 +19,7 @@ def steps(**noise):
 
 
 def test_noise_is_gaussian_of_the_stated_deviation_on_what_is_returned():
-    start, after, reward = steps(reward_noise=0.1, obs_noise=0.2)
+    start, after, _ = steps(reward_noise=0.1, obs_noise=0.2)
     # A mass at rest that nobody pushes stays at rest: its velocity is 0, and its position what it was.
     for noise in (start[:, 1], after[:, 1], (after[:, 0] - start[:, 0]) / np.sqrt(2)):
         np.testing.assert_allclose([noise.mean(), noise.std()], [0.0, 0.2], atol=0.006)
