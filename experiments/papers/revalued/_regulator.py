@@ -25,14 +25,7 @@ SMALL: Mapping[str, Any] = {
 }
 
 
-def training(
-    name: str,
-    agent: str,
-    components: int,
-    fields: Mapping[str, Any],
-    scale: Scale,
-    env: Mapping[str, Any] | None = None,
-) -> Training:
+def training(name: str, agent: str, components: int, fields: Mapping[str, Any], scale: Scale) -> Training:
     """All seeds of an agent with ``components`` masses."""
     run = {
         "total_steps": STEPS[components],
@@ -47,7 +40,7 @@ def training(
         agent=agent,
         env="rlx/factor-regulator",
         agent_fields={**SMALL, **fields},
-        env_fields={"num_components": components, **(env or {})},
+        env_fields={"num_components": components},
         run_fields=run,
         weight=(fields.get("num_critics", 1) + 3.0) * components / 24,
     )
