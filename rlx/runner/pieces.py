@@ -16,8 +16,8 @@ import tensorstore
 
 # Larger ones hold more memory, smaller ones wait more often for the disk.
 PIECE_BYTES = 32 * 2**20
-# Of the piece that is written: one on its way from the device, and one compressed.
-SAVING_BYTES = 3 * PIECE_BYTES
+# Measured: two saves of 1 and of 2 GB that do not compress raised the peak by 272 MB, most of it in TensorStore.
+SAVING_BYTES = 9 * PIECE_BYTES
 
 Index = tuple[slice, ...]
 

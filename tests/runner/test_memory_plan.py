@@ -25,7 +25,7 @@ def test_memory_is_planned_with_replay_and_rollouts_named():
 
 def test_saving_takes_pieces_and_reading_takes_all():
     gib = jax.ShapeDtypeStruct((1024, MIB), jnp.uint8)
-    assert memory_plan(gib, (), CPU).endswith("96 MiB of the host to save it")  # three pieces of 32 MiB
+    assert memory_plan(gib, (), CPU).endswith("288 MiB of the host to save it")  # nine pieces of 32 MiB
     assert memory_plan(gib, (), CPU, resumed=True).endswith("1 GiB of the host to read it")
 
 
