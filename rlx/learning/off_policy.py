@@ -75,7 +75,7 @@ def learn_from_replay(
         rollout: fresh transitions ``[T, N, ...]``.
         learner: what is learned.
         update: from the learner, a minibatch and a key to the learner, new priorities ``[B]`` or ``None``, and metrics.
-        key: of this learning event; minibatches are drawn with keys of the updates, and the updates get others.
+        key: of this learning event.
         clock: of ``update``.
         settings: how much is drawn, and when.
 
@@ -87,10 +87,11 @@ def learn_from_replay(
 
     def step(carry: tuple[PyTree, PyTree], key: Key) -> tuple[tuple[PyTree, PyTree], Losses]:
         learner, priorities = carry
+        sample_key, update_key = jax.random.split(key)
         # Only priorities change between updates: experience stays where it is.
         held = dataclasses.replace(replay, priorities=priorities)
-        sample = replays.sample(held, count, key, settings.batch_size, settings.rule, settings.discount)
-        learner, changed, metrics = update(learner, sample, jax.random.fold_in(key, 1))
+        sample = replays.sample(held, count, sample_key, settings.batch_size, settings.rule, settings.discount)
+        learner, changed, metrics = update(learner, sample, update_key)
         if changed is not None:
             held = replays.reprioritise(held, sample.indices, changed)
         return (learner, held.priorities), metrics

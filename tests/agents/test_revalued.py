@@ -299,7 +299,9 @@ def test_three_updates_equal_a_transcription_in_float64(name):
         key, rollout = jax.random.key(event), rollout_of(rng)
         clock = dataclasses.replace(Clock.start(100, 4), iterations=jnp.int32(event))
         state, metrics = update(state, rollout, key, clock)
-        drawn = replays.sample(state.replay, event, jax.random.split(key, 1)[0], 3, rules.Uniform(), 0.9)
+        drawn = replays.sample(
+            state.replay, event, jax.random.split(jax.random.split(key, 1)[0])[0], 3, rules.Uniform(), 0.9
+        )
         batch = jax.tree.map(np.asarray, drawn.batch)
         loss = lambda p, frozen=params, target=target, batch=batch: loss_of(name, p, target, batch, frozen)  # noqa: E731
         np.testing.assert_allclose(metrics.means["loss"], loss(params), rtol=1e-4)
