@@ -62,7 +62,7 @@ class DQN:
     dueling: bool = hyper(False, "split the head into value and advantages", static=True)
     loss: str = hyper(
         "squared",
-        "of the TD error; huber clips its gradient at 1 as Mnih et al. do",
+        "loss of the TD error; huber clips its gradient at 1 as Mnih et al. do",
         choices=("squared", "huber"),
         static=True,
     )

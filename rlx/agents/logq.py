@@ -69,16 +69,20 @@ class LogDQN:
         100.0, "values below discount**k count as zero; at least the longest delay of a reward", within="(0, inf)"
     )
     c: float = hyper(0.5, "scale of the log space, and so of where the loss turns linear", within="(0, inf)")
-    positive_initial: float = hyper(1.0, "value of y+ = 0; discount**k at least", within="[0, inf)")
-    negative_initial: float = hyper(0.0, "value of y- = 0; discount**k at least", within="[0, inf)")
+    positive_initial: float = hyper(
+        1.0, "value at which the positive head starts; discount**k at least", within="[0, inf)"
+    )
+    negative_initial: float = hyper(
+        0.0, "value at which the negative head starts; discount**k at least", within="[0, inf)"
+    )
     max_reward: float = hyper(1.0, "rewards are clipped to this absolute value", within="(0, inf)")
     mapping: str = hyper(
         "floor",
-        "how values stay above zero; offset as in the linear experiments",
+        "how values are kept above zero for the logarithm; offset as in the linear experiments",
         choices=("floor", "offset"),
         static=True,
     )
-    loss: str = hyper("huber", "of the error in log space", choices=("huber", "squared"), static=True)
+    loss: str = hyper("huber", "loss of the error in log space", choices=("huber", "squared"), static=True)
     n_step: int = fields.n_step(1)
     released_n_step: bool = hyper(
         False, "for n > 1 split the sum of rewards by its sign, with the floor discount**(n k)", static=True

@@ -77,9 +77,9 @@ class MaskedPPO:
     learning_rate: float = fields.learning_rate(0.001)
     anneal: bool = hyper(True, "lower the learning rate linearly to 0", static=True)
     anneal_steps: int = hyper(
-        0, "environment steps over which it is lowered; 0: total_steps", within="[0, inf)", static=True
+        0, "environment steps over which the learning rate falls; 0: total_steps", within="[0, inf)", static=True
     )
-    anneal_ahead: bool = hyper(False, "lower it by the steps after the rollout, not before", static=True)
+    anneal_ahead: bool = hyper(False, "count the rollout just taken in the schedule of the learning rate", static=True)
     adam_epsilon: float = fields.adam_epsilon(1e-05)
     discount: float = fields.discount(0.99)
     trace_decay: float = fields.trace_decay(0.95)
@@ -112,7 +112,7 @@ class MaskedPPO:
     step_statistics: bool = hyper(
         False, "take each observation into the statistics before acting on it, as the released code", static=True
     )
-    statistics_start: float = hyper(0.0, "weight of mean 0 and variance 1 to begin statistics with", within="[0, inf)")
+    statistics_start: float = hyper(0.0, "samples that mean 0 and variance 1 count for at first", within="[0, inf)")
     restarts: bool = hyper(
         False, "begin every batch with new episodes, as the released code; it must be longer than they are", static=True
     )

@@ -66,10 +66,10 @@ class MBMA:
 
     spec: EnvSpec = struct.field(pytree_node=False)
     simulator: Simulator | None = environment_step()
-    source: str = hyper("model", "of extra samples; none: there are none", choices=SOURCES, static=True)
+    source: str = hyper("model", "where extra samples come from; none: PPO without any", choices=SOURCES, static=True)
     num_extras: int = hyper(8, "extra samples a state", within="[1, inf)", static=True)
-    horizon: int = hyper(8, "longest rollout; of states with released_states only", within="[1, inf)", static=True)
-    released_states: bool = hyper(False, "min(horizon, n + 2) steps for n states, as the released code", static=True)
+    horizon: int = hyper(8, "longest rollout; source=states: with released_states only", within="[1, inf)", static=True)
+    released_states: bool = hyper(False, "states: min(horizon, n + 2) steps for n of them, as released", static=True)
     extras_start: int = hyper(10_000, "environment steps before the first extra sample", within="[0, inf)", static=True)
     extras_growth: float = hyper(0.15, "share of updates in which numbers and lengths grow; 0: none", within="[0, 1]")
     num_envs: int = fields.num_envs(64)
@@ -78,7 +78,7 @@ class MBMA:
     num_minibatches: int = fields.num_minibatches(16)
     learning_rate: float = fields.learning_rate(0.001)
     anneal: bool = fields.anneal(True)
-    anneal_updates: bool = hyper(False, "lower it by whole learning events, as the released code", static=True)
+    anneal_updates: bool = hyper(False, "lower the learning rate event by event, as the released code", static=True)
     discount: float = fields.discount(0.99)
     trace_decay: float = hyper(0.95, "lambda of real and imagined advantages", within="[0, 1]")
     truncation_is_terminal: bool = fields.truncation_is_terminal(False)
@@ -101,12 +101,12 @@ class MBMA:
     model_learning_rate: float = hyper(3e-4, "step size of the model's Adam", within="(0, inf)")
     model_adam_epsilon: float = hyper(1e-8, "epsilon in the denominator of the model's Adam", within="(0, inf)")
     model_updates: int = hyper(320, "gradient updates of the model in a learning event", within="[1, inf)", static=True)
-    first_fit: int = hyper(8, "factor of model_updates in the first event that fits", within="[1, inf)", static=True)
+    first_fit: int = hyper(8, "factor of model_updates in the first event with a model", within="[1, inf)", static=True)
     model_batch_size: int = hyper(128, "transitions in a minibatch of the model", within="[1, inf)", static=True)
     replay_size: int = hyper(200_000, "transitions the model's replay holds", within="[1, inf)", static=True)
     predict_termination: bool = hyper(False, "let the model learn where episodes end", static=True)
     diagnosis_lags: int = hyper(0, "log what actions or steps gain, by so many lags", within="[0, inf)", static=True)
-    diagnosis_price: float = hyper(0.1, "price of an action a state there, in rollout lengths", within="[0, inf)")
+    diagnosis_price: float = hyper(0.1, "diagnosis: price of an action, in rollout lengths", within="[0, inf)")
 
     @property
     def needs(self) -> Needs:

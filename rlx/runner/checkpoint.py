@@ -3,7 +3,6 @@
 import logging
 import shutil
 import sys
-import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,8 +23,8 @@ from rlx.runner.pieces import PIECE_BYTES, Joined, PieceHandler
 from rlx.types import PyTree
 
 _SCORE = "evaluation_return"
-# Orbax numbers its saves per process: those of two runs in threads would wait for each other's signals.
-_ONE_AT_A_TIME = threading.Lock()
+# Orbax raises what goes wrong, and logs the traceback as well.
+logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
 
 
 class Checkpoints:
@@ -43,7 +42,9 @@ class Checkpoints:
         options = ocp.CheckpointManagerOptions(
             preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
             cleanup_tmp_directories=not read_only,
-            enable_async_checkpointing=False,  # what is done in the background, and how, is decided in `save`
+            # `save` decides what is done in the background. What Orbax does there waits for signals that it numbers
+            # per process: the saves of two runs in threads would wait for each other's.
+            enable_async_checkpointing=False,
         )
         self._folder = folder
         self._writer = ThreadPoolExecutor(max_workers=1)
@@ -52,9 +53,8 @@ class Checkpoints:
         types = ocp.type_handlers.create_type_handler_registry(
             *((kind, pieces) for kind in (np.ndarray, jax.Array, Joined))
         )
-        with _orbax_alone():
-            handler = ocp.PyTreeCheckpointHandler(type_handler_registry=types)
-            self._manager = ocp.CheckpointManager(folder.absolute(), options=options, item_handlers=handler)
+        handler = ocp.PyTreeCheckpointHandler(type_handler_registry=types)
+        self._manager = ocp.CheckpointManager(folder.absolute(), options=options, item_handlers=handler)
 
     def save(self, step: int, state: PyTree, score: float = 0.0) -> None:
         """Save ``state``, unless ``step`` is saved already.
@@ -81,8 +81,7 @@ class Checkpoints:
 
     def _write(self, step: int, stored: PyTree, score: float) -> None:
         try:
-            with _orbax_alone():
-                self._manager.save(step, args=ocp.args.PyTreeSave(stored), metrics={_SCORE: score})
+            self._manager.save(step, args=ocp.args.PyTreeSave(stored), metrics={_SCORE: score})
         except Exception as error:
             for unfinished in self._folder.glob("*.orbax-checkpoint-tmp*"):
                 shutil.rmtree(unfinished, ignore_errors=True)
@@ -126,7 +125,7 @@ class Checkpoints:
             raise ConfigurationError(
                 f"{self._folder / str(step)} is damaged or belongs to another configuration; {remedy}"
             ) from error
-        return step, jax.tree.map(_as_saved, restored, like) if jax.tree.leaves(like) else like
+        return step, jax.tree.map(_as_saved, restored, like)
 
     def close(self) -> None:
         """Wait until everything is on disk.
@@ -146,14 +145,14 @@ def _is_key(leaf: Any) -> bool:
 
 
 def _storable(tree: PyTree) -> PyTree:
-    """What Orbax stores: typed PRNG keys as plain integers, and a zero in place of an array, or tree, that is empty."""
+    """What Orbax stores: typed PRNG keys as plain integers, and a zero in place of an array without elements."""
 
     def convert(leaf: Any) -> Any:
         if leaf.size == 0:
             return jnp.zeros(1)
         return jax.random.key_data(leaf) if _is_key(leaf) else leaf
 
-    return jax.tree.map(convert, tree) if jax.tree.leaves(tree) else {"empty": jnp.zeros(1)}
+    return jax.tree.map(convert, tree)
 
 
 def _as_saved(leaf: Any, like: Any) -> Any:
@@ -168,15 +167,3 @@ def _one_complaint() -> Iterator[None]:
     hook, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
     yield
     sys.unraisablehook = hook  # not after a failure, since those reads end later
-
-
-@contextmanager
-def _orbax_alone() -> Iterator[None]:
-    """One thread at a time, and nothing in Orbax's log: what goes wrong is raised as well."""
-    log = logging.getLogger("absl")
-    with _ONE_AT_A_TIME:
-        log.disabled = True
-        try:
-            yield
-        finally:
-            log.disabled = False

@@ -27,7 +27,7 @@ class Evaluation:
         lengths: int32 ``[n]``.
         counters: sums of what the task counts (``env.spec.counters``), float32 ``[n]`` by name.
         unfinished: bool ``[n]``, which still ran after the most steps there may be: the rest is of what they did up to
-            there. ``None`` where the task ends every episode before.
+            there. ``None`` where a time limit ends every episode.
     """
 
     returns: jax.Array
@@ -36,9 +36,9 @@ class Evaluation:
     unfinished: jax.Array | None = None
 
 
-def can_be_unfinished(env: Env, max_steps: int) -> bool:
-    """Whether an episode may last longer than ``max_steps``."""
-    return env.spec.max_episode_steps is None or env.spec.max_episode_steps > max_steps
+def can_be_unfinished(env: Env) -> bool:
+    """Whether an episode may last for ever: no time limit ends it."""
+    return env.spec.max_episode_steps is None
 
 
 def evaluate(

@@ -25,7 +25,7 @@ _OS_ERROR = re.compile(r"\[(?:OS error |os_error_code=')(\d+)")
 def from_outside(error: BaseException) -> str | None:
     """What happened, in a few words; ``None`` if ``error`` is of another kind."""
     if out_of_memory(error):
-        return "memory ran out; lower num_seeds, agent.num_envs, agent.replay_size or env.pool_size"
+        return "memory ran out; a smaller num_seeds, agent.num_envs, agent.replay_size or env.pool_size takes less"
     number = disk_error(error)
     if number is None:
         return None

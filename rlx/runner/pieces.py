@@ -16,8 +16,8 @@ import tensorstore
 
 # Larger ones hold more memory, smaller ones wait more often for the disk.
 PIECE_BYTES = 32 * 2**20
-# Of the piece that is written: one on its way from the device, and one compressed.
-SAVING_BYTES = 3 * PIECE_BYTES
+# Measured: two saves of 1 and of 2 GB that do not compress raised the peak by 272 MB, most of it in TensorStore.
+SAVING_BYTES = 9 * PIECE_BYTES
 
 Index = tuple[slice, ...]
 
@@ -68,8 +68,8 @@ class PieceHandler(ocp.type_handlers.NumpyHandler):
 
     async def serialize(self, values: Sequence[Any], infos: Sequence[Any], args: Any = None) -> list[Any]:
         """Write all ``values``; when it returns, nothing is left to wait for."""
-        whole: list[Any] = []
-        large: list[Any] = []
+        whole: list[tuple[Any, Any]] = []
+        large: list[tuple[Any, Any]] = []
         for value, info in zip(values, infos, strict=True):
             (whole if _piece_shape(value.shape, value.dtype) == value.shape else large).append((value, info))
         ends = await asyncio.gather(*(_write(value, info) for value, info in whole), return_exceptions=True)

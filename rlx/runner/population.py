@@ -113,7 +113,7 @@ class Population:
         side_by_side = side_by_side_for(self.members[0].agent.needs, jax.default_backend())
         self.layout = layout or layout_for(len(members), side_by_side=side_by_side)
         mesh = self.layout.mesh
-        bound = eval_max_steps if can_be_unfinished(env, eval_max_steps) else None
+        bound = eval_max_steps if can_be_unfinished(env) else None
         donates = not nans_wanted()
         self.programs = programs(env, mesh, eval_episodes, eval_mode, bound, solved_return, donates)
         self.arrays = place(env.arrays, mesh, REPLICATED)
@@ -143,7 +143,7 @@ class Population:
         self._compile("init", *arguments[0])
         states = [self._run("init", group, *given) for group, given in enumerate(arguments)]
         wait(states)
-        return states
+        return jax.block_until_ready(states)  # as in `gather`
 
     def compile(self, states: Sequence[RunState]) -> int:
         """Compile training and evaluation ahead; return the bytes that they take beside the state, as XLA says."""
@@ -191,7 +191,8 @@ class Population:
             return whole[: self.layout.num_members]
 
         wait(groups)
-        return jax.tree.map(joined, *groups)
+        # Of an array that failed for want of memory JAX raises this here, while NumPy would wait for it for ever.
+        return jax.tree.map(joined, *jax.block_until_ready(list(groups)))
 
     def join(self, groups: Sequence[PyTree]) -> PyTree:
         """The members' values ``[M, ...]`` where they are: what `gather` copies to the host, a `Joined` reads there."""
@@ -214,8 +215,8 @@ class Population:
 
     def scatter_states(self, state: RunState) -> list[RunState]:
         """The inverse of `join_states`."""
-        # A clock for each group: a chunk is given it for good.
-        clocks = [place(state.clock, self.layout.mesh, REPLICATED) for _ in self.layout.slots]
+        # A clock of its own for each group, since a chunk is given its state for good.
+        clocks = [place(jax.tree.map(np.array, state.clock), self.layout.mesh, REPLICATED) for _ in self.layout.slots]
         members = self.scatter(without_clock(state))
         return [dataclasses.replace(part, clock=clock) for part, clock in zip(members, clocks, strict=True)]
 

@@ -17,7 +17,7 @@ class RunSettings:
     num_evaluations: int = hyper(20, "evaluations after the one at step 0, evenly spaced", within="[1, 1000000]")
     eval_episodes: int = hyper(32, "whole episodes an evaluation", within="[1, 1000000]")
     eval_max_steps: int = hyper(
-        27_000, "steps after which an evaluation's running episodes count as unfinished", within="[1, inf)"
+        27_000, "without a time limit: steps after which an evaluated episode counts as unfinished", within="[1, inf)"
     )
     # `rlx.types.Mode`, which would load JAX.
     eval_mode: Literal["greedy", "sample"] = hyper(

@@ -311,7 +311,7 @@ def test_statistics_that_follow_every_step():
     after = (np.array([9.0, 7.0]) - seen[:-1].mean()) / np.sqrt(seen[:-1].var())
     following = np.array([by_hand[1], after[0], by_hand[3], after[1]])
     np.testing.assert_allclose(batch.advantage, 0.5 * following - by_hand, rtol=1e-4)
-    np.testing.assert_allclose(memory.mean, [seen[:-1].mean()], rtol=1e-6)
+    np.testing.assert_allclose(memory.mean.value, [seen[:-1].mean()], rtol=1e-6)
     np.testing.assert_allclose(on_policy.updated(state.statistics, steps.obs).mean.value, [seen[:-1].mean()], rtol=1e-6)
 
 

@@ -1,5 +1,6 @@
 """The scripts from end to end: a run, its interruption and its resumption, evaluation, plots, the demo, exit codes."""
 
+import errno
 import json
 import shutil
 import signal
@@ -49,25 +50,62 @@ def test_a_run_killed_while_it_compiled_begins_anew(script, run, folder):
     assert checkpoints(started)[-1] == 96
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(script, folder, monkeypatch, capsys):
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_says_how_to_go_on(script, folder, monkeypatch, capsys, signum, code):
     evaluate = rlx.verbs.Run._evaluate
 
     def interrupted(self, *given):
         yield from evaluate(self, *given)
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signum)
 
     monkeypatch.setattr("rlx.verbs.Run._evaluate", interrupted)
     monkeypatch.setattr("sys.argv", ["train.py", *TINY, "num_seeds=2", "run_dir=a run"])
     monkeypatch.setattr("os._exit", sys.exit)
     with pytest.raises(SystemExit) as exit_:
         cli.main(script("train").train, str)
-    assert exit_.value.code == 130
+    assert exit_.value.code == code
     assert "interrupted and saved; resume=a run goes on" in capsys.readouterr().out
     assert steps_logged(folder / "a run") == [0, 0]
 
     monkeypatch.undo()
     script("train").train([f"resume={folder / 'a run'}"])
     assert steps_logged(folder / "a run") == [0, 0, 32, 32, 64, 64, 96, 96]
+
+
+def test_a_run_that_cannot_be_written_is_drawn_and_plotted_here(script, run, folder, monkeypatch, capsys):
+    before = contents(run)
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    script("plot").plot([f"run={run}"])
+    script("evaluate").evaluate([f"run={run}"])
+    printed = capsys.readouterr().out
+    assert "learning curve: tiny-curve.png" in printed
+    assert "episode drawn in tiny-episodes/seed0-step96.gif" in printed
+    assert (folder / "tiny-curve.png").is_file()
+    assert (folder / "tiny-episodes" / "seed0-step96.gif").is_file()
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "x"),
+            "failed: cannot write or read x: No space left on device",
+        ),
+        (MemoryError(), "failed: memory ran out; a smaller num_seeds"),
+    ],
+)
+def test_what_fails_from_outside_is_one_line(monkeypatch, capsys, error, line):
+    def failing(words):
+        raise error
+
+    monkeypatch.setattr("sys.argv", ["x.py"])
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(failing, str)
+    assert exit_.value.code == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith(line)
+    assert printed.count("\n") == 1
 
 
 def test_an_evaluation_is_reproduced_and_drawn(script, run, folder, capsys):

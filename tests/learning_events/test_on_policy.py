@@ -85,8 +85,8 @@ def test_the_learning_events_of_a_budget():
 def test_statistics_take_in_times_and_environments_and_leave_features_apart():
     obs = jnp.array([[[1.0, 10.0], [3.0, 10.0]], [[5.0, 20.0], [7.0, 20.0]]])  # [T, N, F]
     statistics = on_policy.updated(running_statistics.init((2,)), obs)
-    assert statistics.count == 4
-    np.testing.assert_allclose(statistics.mean, [4.0, 15.0], rtol=1e-6)
+    assert statistics.count.value == 4
+    np.testing.assert_allclose(statistics.mean.value, [4.0, 15.0], rtol=1e-6)
     np.testing.assert_allclose(running_statistics.variance(statistics), [5.0, 25.0], rtol=1e-6)
     np.testing.assert_allclose(on_policy.normalised(statistics, obs)[0, 1], [-1 / np.sqrt(5), -1.0], rtol=1e-5)
     assert on_policy.updated(None, obs) is None

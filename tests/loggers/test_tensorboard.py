@@ -70,3 +70,12 @@ def test_missing_tensorboardx_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'rlx\[tensorboard\]'"):
         TensorBoard(tmp_path)
+
+
+def test_a_full_disk_is_an_error_and_not_a_wait(tmp_path):
+    """Many more numbers than a queue holds, to a device that is always full."""
+    logger = TensorBoard(tmp_path)
+    with open("/dev/full", "wb", buffering=0) as full:
+        logger._writer._py_recordio_writer._writer = full
+        with pytest.raises(OSError, match="No space left"):
+            logger.rows([row(step, 0, 7, 1.5) for step in range(50)])

@@ -1,10 +1,16 @@
+import contextlib
+import tracemalloc
+from contextlib import closing
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from rlx.errors import ConfigurationError
 from rlx.runner.checkpoint import Checkpoints
+from rlx.runner.pieces import Joined
 
 
 def state(value):
@@ -76,6 +82,79 @@ def test_a_state_is_saved_as_it_was_though_its_buffers_are_donated(tmp_path):
     jax.jit(lambda x: x * 0 - 1, donate_argnums=0)(given["params"]).block_until_ready()
     checkpoints.close()
     np.testing.assert_array_equal(restored(tmp_path)[1]["params"], state(1)["params"])
+
+
+@contextlib.contextmanager
+def files_of_at_most(num_bytes):
+    """The operating system refuses to write more to any file, as it does on a full disk."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def random_state(num_floats):
+    return {"params": np.random.default_rng(0).random(num_floats, np.float32)}  # which does not compress
+
+
+@pytest.mark.parametrize("num_pieces", [0.01, 2.5])  # written in the background, and at once
+def test_a_save_that_fails_is_told_and_leaves_the_one_before(tmp_path, monkeypatch, num_pieces, capfd):
+    monkeypatch.setattr("rlx.runner.checkpoint.PIECE_BYTES", 2**20)
+    checkpoints = Checkpoints(tmp_path, keep=5)
+    good = random_state(10)
+    checkpoints.save(1, good)
+    assert checkpoints.steps() == [1]
+    with files_of_at_most(4096), pytest.raises(OSError, match="File too large") as failed, closing(checkpoints):
+        checkpoints.save(2, random_state(int(num_pieces * 2**18)))
+    assert failed.value.filename == str(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1"]
+    assert "Traceback" not in capfd.readouterr().err
+    again = Checkpoints(tmp_path, keep=5)
+    np.testing.assert_array_equal(again.restore(good)[1]["params"], good["params"])
+
+
+def test_a_large_state_is_saved_without_a_copy(tmp_path, monkeypatch):
+    """32 MiB in pieces of 1 MiB."""
+    for room in ("pieces", "checkpoint"):
+        monkeypatch.setattr(f"rlx.runner.{room}.PIECE_BYTES", 2**20)
+    large = jax.block_until_ready(jax.random.bits(jax.random.key(0), (1, 2**15 + 7, 256), jnp.uint32))
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    tracemalloc.start()
+    checkpoints.save(1, {"replay": Joined([large], 1)})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * 2**20
+    restored = checkpoints.restore({"replay": jax.ShapeDtypeStruct(large.shape, large.dtype)})[1]
+    np.testing.assert_array_equal(restored["replay"], large)
+    # Nobody holds on to the array: it can still be given up in place.
+    moved = jax.jit(lambda x: x + 1, donate_argnums=0)(large)
+    assert large.is_deleted()
+    assert moved[0, 0, 0] == restored["replay"][0, 0, 0] + 1
+
+
+@pytest.mark.parametrize("piece_bytes", [4, 24, 100, 2**20])
+def test_groups_are_saved_as_one_array_however_they_are_cut(tmp_path, monkeypatch, piece_bytes):
+    monkeypatch.setattr("rlx.runner.pieces.PIECE_BYTES", piece_bytes)
+    monkeypatch.setattr("rlx.runner.checkpoint.PIECE_BYTES", 0)
+    whole = np.arange(5 * 7 * 3, dtype=np.int32).reshape(5, 7, 3)
+    mesh = Mesh(np.array(jax.devices()[:2]), ("members",))
+    halves = [whole[:4], np.concatenate([whole[4:], whole[4:]])]  # of members 0 to 4, the last one filled up
+    parts = [jax.device_put(half, NamedSharding(mesh, PartitionSpec("members"))) for half in halves]
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    checkpoints.save(1, {"leaf": Joined(parts, 5), "clock": jnp.int32(3)})
+    restored = checkpoints.restore({"leaf": whole, "clock": np.int32(0)})[1]
+    np.testing.assert_array_equal(restored["leaf"], whole)
+    assert restored["clock"] == 3
+    np.testing.assert_array_equal(np.asarray(Joined(parts, 5)), whole)
+
+
+def test_a_tree_without_arrays_comes_back(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    checkpoints.save(1, {"params": None, "rest": ()})
+    assert checkpoints.restore({"params": None, "rest": ()}) == (1, {"params": None, "rest": ()})
 
 
 def test_an_empty_folder_is_refused(tmp_path):

@@ -25,12 +25,12 @@ def test_memory_is_planned_with_replay_and_rollouts_named():
 
 def test_saving_takes_pieces_and_reading_takes_all():
     gib = jax.ShapeDtypeStruct((1024, MIB), jnp.uint8)
-    assert memory_plan(gib, (), CPU).endswith("96 MiB of the host to save it")  # three pieces of 32 MiB
+    assert memory_plan(gib, (), CPU).endswith("288 MiB of the host to save it")  # nine pieces of 32 MiB
     assert memory_plan(gib, (), CPU, resumed=True).endswith("1 GiB of the host to read it")
 
 
 def test_priorities_are_replay():
-    """1,600 steps of an observation (1 B), action, reward (4 B each) and two flags; 1,600, 112 and 16 sums (4 B)."""
+    """1,600 transitions, and sums of 4 B each on levels of 1,600, 112 and 16."""
     spec = EnvSpec("a/b", (1,), "uint8", Discrete(2), None)
     replay = jax.eval_shape(lambda: create(example_transition(spec), 1600, 1, 1, prioritise=True))
     stored = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(replay.ring))

@@ -157,3 +157,5 @@ def test_what_is_gathered_can_be_scattered_into_other_groups():
         np.testing.assert_array_equal(
             *(np.asarray(jax.random.key_data(x) if "key" in str(x.dtype) else x) for x in (a, b))
         )
+    # Each group gives its state up, the clock as well.
+    assert [int(state.clock.iterations) for state in second.advance(moved, 2, True).states] == [2, 2, 2]

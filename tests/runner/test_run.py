@@ -1,8 +1,10 @@
 """A run from start to end in its folder: interrupted, failed, resumed."""
 
+import errno
 import json
 import shutil
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +17,12 @@ from stub import Stub, StubState
 import rlx
 from rlx.loggers.jsonl import read_rows
 from rlx.runner.interrupt import interruptible
+from rlx.runner.interrupt import listening as listening_for_signals
+from rlx.runner.lock import locked
+from rlx.runner.population import Population
 from rlx.runner.run import RunFailed
 from rlx.runner.waiting import wait
+from rlx.types import Needs
 
 SETTINGS = {"total_steps": 60, "num_seeds": 2, "num_evaluations": 2, "num_checkpoints": 5, "eval_episodes": 3}
 
@@ -56,6 +62,24 @@ def test_the_first_interrupt_sets_a_flag_and_the_second_raises(listening):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_a_scheduler_may_repeat_its_signal_but_a_person_means_it(listening):
+    before = signal.getsignal(signal.SIGTERM)
+    with interruptible() as interrupted:
+        for _ in range(3):
+            signal.raise_signal(signal.SIGTERM)
+        assert interrupted.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_where_nothing_can_stop_in_order_a_signal_raises(listening):
+    with listening_for_signals() as listener:
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        assert listener.signum == signal.SIGTERM
+
+
 def test_a_nested_listener_shares_the_flag(listening):
     with interruptible() as outer:
         with interruptible() as inner:
@@ -88,9 +112,12 @@ def test_a_run_leaves_what_it_promises(env, tmp_path):
     assert saved_steps(tmp_path / "run" / "checkpoints")[-2:] == [48, 60]
 
 
-@pytest.mark.parametrize("num_checkpoints", [5, 1])  # it stops where it would save anyway, and where it would not
+@pytest.mark.parametrize(
+    ("num_checkpoints", "signum"),
+    [(5, signal.SIGINT), (1, signal.SIGINT), (1, signal.SIGTERM)],  # where it would save anyway, and where it would not
+)
 def test_an_interrupted_run_saves_and_goes_on_to_the_same_numbers(
-    listening, env, tmp_path, monkeypatch, num_checkpoints
+    listening, env, tmp_path, monkeypatch, num_checkpoints, signum
 ):
     agent = Stub(env.spec)
     whole = train(agent, env, tmp_path / "whole", num_checkpoints=num_checkpoints)
@@ -98,7 +125,7 @@ def test_an_interrupted_run_saves_and_goes_on_to_the_same_numbers(
     def interrupt_once(self, step, training_return=None):
         if step > 0:
             monkeypatch.undo()
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signum)
 
     monkeypatch.setattr("rlx.loggers.console.Console.progress", interrupt_once)
     stopped = train(agent, env, tmp_path / "stopped", num_checkpoints=num_checkpoints)
@@ -219,3 +246,89 @@ def test_a_state_that_was_not_evaluated_is_not_the_best(tmp_path, monkeypatch):
     settings = {"num_evaluations": 5, "num_checkpoints": 10, "eval_episodes": 4, "keep_checkpoints": 1}
     train(Swinging(env.spec), env, tmp_path / "run", num_seeds=1, **settings)
     assert saved_steps(tmp_path / "run" / "checkpoints") == [24, 60]
+
+
+def test_runs_in_threads_do_not_wait_for_each_other(env, tmp_path):
+    """Several trainings of one process, as Optuna's ``n_jobs`` makes them, save at the same time."""
+    settings = {"num_checkpoints": 10, "num_evaluations": 10}
+    folders = [tmp_path / name for name in ("one", "two", "three", "four")]
+    with ThreadPoolExecutor(4) as pool:
+        runs = [pool.submit(train, Stub(env.spec), env, folder, **settings) for folder in folders]
+        assert [run.result(timeout=120).step for run in runs] == [60] * 4
+    assert all(rows_of(folder) == rows_of(folders[0]) for folder in folders)
+
+
+def test_a_run_that_runs_already_is_refused(env, tmp_path):
+    agent, folder = Stub(env.spec), tmp_path / "run"
+    train(agent, env, folder)
+    shutil.rmtree(folder / "policy")  # so that there is something to do
+    with locked(folder), pytest.raises(rlx.ConfigurationError, match="is being written by this process"):
+        rlx.resume(folder, agent=agent, quiet=True)
+    assert rlx.resume(folder, agent=agent, quiet=True).finished
+
+
+@struct.dataclass
+class Leafless(Stub):
+    """No field is a leaf, and it acts by nothing."""
+
+    stride: float = struct.field(default=1.0, pytree_node=False)
+    healthy_for: float = struct.field(default=1e6, pytree_node=False)
+
+    @property
+    def needs(self):
+        return Needs(self.num_envs, self.rollout_length, acting=())
+
+
+def test_an_agent_without_leaves_is_trained_loaded_and_resumed(env, tmp_path):
+    agent, folder = Leafless(env.spec), tmp_path / "run"
+    assert jax.tree.leaves(agent) == []
+    assert train(agent, env, folder).finished
+    loaded = rlx.load(folder, agent=agent)
+    assert np.asarray(rlx.evaluate(loaded).returns).tolist() == [[1.0] * 3] * 2
+    shutil.rmtree(folder / "checkpoints" / "60")
+    assert rlx.resume(folder, agent=agent, quiet=True).step == 60
+
+
+def fail_with(error):
+    def failing(*given):
+        raise error
+
+    return failing
+
+
+MESSAGES = {
+    "a full disk": (
+        OSError(errno.ENOSPC, "No space left on device", "file"),
+        "cannot write or read file: No space left",
+    ),
+    "memory": (MemoryError(), "memory ran out; a smaller num_seeds"),
+    "memory of a device": (
+        RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 8589934592 bytes."),
+        "memory ran out; a smaller num_seeds",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MESSAGES)
+def test_what_fails_from_outside_is_one_line_that_says_what_is_safe(env, tmp_path, monkeypatch, kind):
+    error, words = MESSAGES[kind]
+    agent, folder = Stub(env.spec), tmp_path / "run"
+    advance = Population.advance
+    # In the chunk after the save at step 24.
+    late = lambda self, states, *given: (  # noqa: E731
+        fail_with(error)() if int(states[0].clock.env_steps) >= 24 else advance(self, states, *given)
+    )
+    monkeypatch.setattr(Population, "advance", late)
+    with pytest.raises(RunFailed) as failed:
+        train(agent, env, folder)
+    assert str(failed.value).startswith(words)
+    assert str(failed.value).endswith(f"what was saved at step 24 is safe, and resume={folder} goes on from there")
+    assert "\n" not in str(failed.value)
+    monkeypatch.undo()
+    assert rlx.resume(folder, agent=agent, quiet=True).step == 60
+
+
+def test_a_mistake_in_the_code_keeps_its_traceback(env, tmp_path, monkeypatch):
+    monkeypatch.setattr(Population, "advance", fail_with(ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        train(Stub(env.spec), env, tmp_path / "run")

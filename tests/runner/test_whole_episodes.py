@@ -88,13 +88,13 @@ def test_a_recording_ends_at_the_bound():
     assert record(Stub(env.spec), env, state, jax.random.key(0), "greedy", max_steps=4)[1].tolist() == [0.5] * 4
 
 
-@pytest.mark.parametrize(("limit", "bound"), [(5, None), (6, None), (4, 4)])
-def test_the_bound_is_there_only_where_an_episode_can_pass_it(limit, bound, monkeypatch):
-    """Of probe-truncated, whose episodes last 5 steps; else the program is the same as without."""
+@pytest.mark.parametrize(("name", "bound"), [("rlx/probe-truncated", None), ("endless", 4)])
+def test_the_bound_is_there_only_without_a_time_limit(name, bound, monkeypatch):
+    """Else the program is the same as without."""
     asked = []
     monkeypatch.setattr(population, "programs", lambda env, mesh, n, mode, bound, *rest: asked.append(bound))
-    env = rlx.make_env("rlx/probe-truncated")
-    population.Population(population.members_of([Stub(env.spec)], [0]), env, eval_max_steps=limit)
+    env = rlx.make_env(Endless() if name == "endless" else name)
+    population.Population(population.members_of([Stub(env.spec)], [0]), env, eval_max_steps=4)
     assert asked == [bound]
 
 
