@@ -1,4 +1,4 @@
-"""What agents do in an interpreter of its own, where JAX's switches are set: ``switched.py numbers|train AGENT ...``."""
+"""What agents do in a new interpreter where JAX's switches are set: ``switched.py numbers|train AGENT ...``."""
 
 import hashlib
 import sys
