@@ -115,8 +115,8 @@ def test_where_nothing_can_be_kept_there_is_no_cache(trouble, cache, tmp_path, m
 
 
 def test_a_path_below_no_home_is_refused(monkeypatch):
-    monkeypatch.setenv("HOME", "/home/she")
-    assert str(expand("~/run")) == "/home/she/run"
+    monkeypatch.setenv("HOME", "/people/she")
+    assert str(expand("~/run")) == "/people/she/run"
     monkeypatch.delenv("HOME")
     monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
     assert str(expand("run/~")) == "run/~"

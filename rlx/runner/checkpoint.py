@@ -73,7 +73,7 @@ class Checkpoints:
         """
         if step in self.steps():
             return
-        stored = _storable(state)
+        stored = jax.tree.map(_stored, state)
         if num_bytes(stored) <= PIECE_BYTES:
             self._pending = self._writer.submit(self._write, step, jax.tree.map(np.array, stored), score)
         else:
@@ -112,7 +112,9 @@ class Checkpoints:
                 f"nothing is saved in {self._folder} yet; resume={self._folder.parent} goes on with the run"
             )
         *earlier, step = self.steps()
-        target = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), jax.eval_shape(_storable, like))
+        # Leaf by leaf: to JAX's caches two states of equal fields are one, whatever their classes.
+        shapes = jax.tree.map(lambda leaf: jax.eval_shape(_stored, leaf), like)
+        target = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), shapes)
         plain = jax.tree.map(lambda leaf: ocp.RestoreArgs(restore_type=np.ndarray, dtype=leaf.dtype), target)
         try:
             with _one_complaint():
@@ -144,15 +146,11 @@ def _is_key(leaf: Any) -> bool:
     return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _storable(tree: PyTree) -> PyTree:
+def _stored(leaf: Any) -> Any:
     """What Orbax stores: typed PRNG keys as plain integers, and a zero in place of an array without elements."""
-
-    def convert(leaf: Any) -> Any:
-        if leaf.size == 0:
-            return jnp.zeros(1)
-        return jax.random.key_data(leaf) if _is_key(leaf) else leaf
-
-    return jax.tree.map(convert, tree)
+    if leaf.size == 0:
+        return jnp.zeros(1)
+    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
 
 
 def _as_saved(leaf: Any, like: Any) -> Any:

@@ -1,6 +1,7 @@
 """Evaluation: whole episodes under a fixed policy, with keys and a program of their own."""
 
 import dataclasses
+import math
 from typing import Any
 
 import jax
@@ -85,7 +86,7 @@ def evaluate(
 def record(
     agent: Agent, env: Env, agent_state: PyTree, key: Key, mode: Mode, max_steps: int = RunSettings.eval_max_steps
 ) -> tuple[PyTree, np.ndarray]:
-    """Play one episode, or ``max_steps`` of it, and keep it, for drawing.
+    """Play one episode, of a task without a time limit at most ``max_steps`` of it, and keep it, for drawing.
 
     Returns:
         The task's states ``[L + 1, ...]``, the start among them, and the rewards ``[L]``, on the host.
@@ -102,7 +103,8 @@ def record(
     rewards: list[float] = []
     if not uncompiled():
         compile_ahead(step, carry, play_key, env.arrays)
-    while not rewards or not (carry[1].terminated | carry[1].truncated | (len(rewards) >= max_steps)).all():
+    most = max_steps if can_be_unfinished(env) else math.inf
+    while not rewards or not (carry[1].terminated | carry[1].truncated | (len(rewards) >= most)).all():
         carry = step(carry, jax.random.fold_in(play_key, len(rewards)), env.arrays)
         states.append(carry[0])
         rewards.append(float(carry[1].reward[0]))

@@ -5,7 +5,7 @@ operation after the other, and JAX stops at the one that makes a NaN first. By i
 iterations as a whole.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import jax
@@ -16,7 +16,9 @@ from rlx.switches import uncompiled
 from rlx.types import PyTree
 
 
-def checked(compiled: Any, program: Any, seeds: Sequence[int], *arguments: Any) -> Any:
+def checked(
+    compiled: Any, program: Any, seeds: Sequence[int], *arguments: Any, narrowed: Callable[..., Any] | None = None
+) -> Any:
     """What ``compiled`` returns for members ``[G]``, if no NaN is in it.
 
     Args:
@@ -24,6 +26,7 @@ def checked(compiled: Any, program: Any, seeds: Sequence[int], *arguments: Any) 
         program: a jitted function.
         seeds: of the members.
         *arguments: whose leaves are scalars or ``[G, ...]``, but for the last, which is the environment's arrays.
+        narrowed: from ``compiled`` and its arguments to those of the part that makes a NaN first, and whose it is.
 
     Raises:
         FloatingPointError: at the line that made a NaN.
@@ -33,23 +36,16 @@ def checked(compiled: Any, program: Any, seeds: Sequence[int], *arguments: Any) 
     with jax.debug_nans(False):
         results = compiled(*arguments)
         spoiled = members_with_nan(results)
+        if spoiled.any() and narrowed is not None:
+            arguments, spoiled = narrowed(compiled, *arguments)
     if spoiled.any():
         _blame(program, seeds, spoiled, arguments)
     return results
 
 
-def checked_chunk(compiled: Any, program: Any, seeds: Sequence[int], *arguments: Any) -> Any:
+def checked_chunk(*arguments: Any) -> Any:
     """`checked` of the program ``chunk``: of its iterations, only the first to make a NaN is done by operations."""
-    if uncompiled():
-        return _watched(program, arguments)
-    with jax.debug_nans(False):
-        results = compiled(*arguments)
-        spoiled = members_with_nan(results)
-        if spoiled.any():
-            arguments, spoiled = _first_spoiled(compiled, *arguments)
-    if spoiled.any():
-        _blame(program, seeds, spoiled, arguments)
-    return results
+    return checked(*arguments, narrowed=_first_spoiled)
 
 
 def members_with_nan(tree: PyTree) -> np.ndarray:

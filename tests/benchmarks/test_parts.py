@@ -4,10 +4,15 @@ from types import SimpleNamespace
 
 import pytest
 from benchmarks import breakdown, many_actions, masked_run, members
+from benchmarks.cases import CASES
 from benchmarks.report import Settings
 
 
-def test_a_training_of_masked_ppo_is_taken_apart():
+def test_a_training_of_masked_ppo_is_taken_apart(monkeypatch):
+    seconds = {"event": 4.0, "evaluation": 1.0, "collect": 1.5, "batch": 0.25, "epochs": 2.0}
+    monkeypatch.setattr(masked_run, "median_seconds", lambda timed, *_: {name: seconds[name] for name in timed})
+    monkeypatch.setattr(masked_run, "partial_programs", lambda agent, env: seconds)
+    monkeypatch.setattr(masked_run.programs, "whole", lambda agent, env: None)
     report = masked_run.measure(Settings(repetitions=1, quick=True))
     (row,) = report.rows
     shares = {name: value for name, value in row.items() if name.endswith("%")}
@@ -53,8 +58,14 @@ def test_a_learning_event_of_mbma_is_compared_with_one_of_ppo():
     assert text.endswith("alone take 5.0 times as long as without extra samples.")
 
 
-def test_members_are_measured_both_ways():
-    row = members.row("dqn", 16, Settings(repetitions=1, quick=True))  # two on each of the eight devices of the tests
-    assert (row["case"], row["members"]) == ("dqn", 16)
-    assert list(row)[2:] == ["1 at a time, steps/s", "2 at a time, steps/s"]
-    assert list(members.row("dqn", 1, Settings(repetitions=1, quick=True)))[2:] == ["1 at a time, steps/s"]
+def test_members_are_measured_in_turns_and_side_by_side(monkeypatch):
+    """Two of sixteen on each of the eight devices of the tests, and one by itself."""
+    monkeypatch.setattr(members, "stepping", lambda case, number, side_by_side, quick: lambda: 100.0 * side_by_side)
+    settings = Settings(repetitions=1, quick=True)
+    speeds = {"1 at a time, steps/s": 100.0, "2 at a time, steps/s": 200.0}
+    assert members.row("dqn", 16, settings) == {"case": "dqn", "members": 16, **speeds}
+    assert members.row("dqn", 1, settings) == {"case": "dqn", "members": 1, "1 at a time, steps/s": 100.0}
+
+
+def test_members_of_a_case_take_their_steps():
+    assert members.stepping(CASES["dqn"], members=2, side_by_side=1, quick=True)() > 0

@@ -1,4 +1,4 @@
-"""What every agent does in an interpreter of its own, where JAX's switches are set: ``switched.py numbers|train``."""
+"""What agents do in a new interpreter where JAX's switches are set: ``switched.py numbers|train AGENT ...``."""
 
 import hashlib
 import sys
@@ -51,7 +51,7 @@ def train(name: str) -> str:
 
 
 if __name__ == "__main__":
-    for agent_name in registry.agents():
+    for agent_name in sys.argv[2:]:
         try:
             found = numbers(Case(agent_name).one) if sys.argv[1] == "numbers" else train(agent_name)
         except Exception:
