@@ -15,6 +15,7 @@ _AGENTS = {
     "mbma": "rlx.agents.mbma:MBMA",
     "ppo": "rlx.agents.ppo:PPO",
     "revalued": "rlx.agents.revalued:REValueD",
+    "sac": "rlx.agents.sac:SAC",
 }
 
 # A family is a module with `make(name, params=None, **options) -> Built`, see `rlx.envs.family`.
