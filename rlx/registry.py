@@ -7,6 +7,7 @@ from rlx.errors import ConfigurationError, suggest
 from rlx.task_names import names_of
 
 _AGENTS = {
+    "ace": "rlx.agents.ace:ACE",
     "bdq": "rlx.agents.bdq:BDQ",
     "decqn": "rlx.agents.decqn:DecQN",
     "dqn": "rlx.agents.dqn:DQN",
