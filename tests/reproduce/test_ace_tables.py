@@ -1,8 +1,10 @@
 """The tables of ACE: claims about numbers made up by hand."""
 
+import json
+
 import numpy as np
 import pytest
-from papers.ace import entropy_allocation, identification
+from papers.ace import entropy_allocation, identification, online_weights
 
 from rlx.reproduce import chunks
 from rlx.reproduce.table import Cell, Cells, Scale
@@ -55,6 +57,34 @@ def test_claims_about_the_bandit(causal, holds):
     assert [claim.check(cells).holds for claim in entropy_allocation.TABLE.claims] == holds
 
 
-def test_the_trainings_of_the_bandit_can_be_built():
-    for job in entropy_allocation.jobs(entropy_allocation.TABLE.scales["small"]):
+@pytest.mark.parametrize("table", [entropy_allocation, online_weights])
+def test_the_trainings_can_be_built(table):
+    for job in table.jobs(table.TABLE.scales["small"]):
         job.check()
+
+
+@pytest.mark.parametrize(
+    ("second", "last", "causal", "holds"),
+    [
+        ([1.0, 1.0, 1.5, *[0.9] * 5], [1.0] * 8, 97.5, [True, True, True, True]),
+        ([1.0, 1.2, 1.2, *[0.9] * 5], [1.0, 1.0, 1.3, *[0.94] * 5], 96.0, [True, False, False, False]),
+    ],
+)
+def test_claims_about_weights_while_learning(second, last, causal, holds, tmp_path):
+    """Two seeds of eight windows; SAC's return is always 100."""
+    windows = [[1.9, 1.9, *[0.7] * 6], second, *[[1.0] * 8] * 5, last]
+    folders = {"SAC": tmp_path / "SAC", "causal_SAC": tmp_path / "causal_SAC"}
+    for name, folder in folders.items():
+        folder.mkdir()
+        (folder / "config.yaml").write_text("agent: {}\n")
+        (folder / "metadata.json").write_text("{}")
+        value = 100.0 if name == "SAC" else causal
+        rows = [
+            {"step": 1_000 * step, "member": seed, "evaluation/return_mean": value}
+            | ({"update/causal_weights": windows[step - 1]} if step else {})
+            for step in range(9)
+            for seed in range(2)
+        ]
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    cells = Cells(tuple(online_weights.cells(Scale(2, "", ""), folders)), "mean")
+    assert [claim.check(cells).holds for claim in online_weights.TABLE.claims] == holds
