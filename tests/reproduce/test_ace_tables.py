@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from papers.ace import entropy_allocation, identification, online_weights
+from papers.ace import entropy_allocation, identification, online_weights, reset
 
 from rlx.reproduce import chunks
 from rlx.reproduce.table import Cell, Cells, Scale
@@ -88,3 +88,14 @@ def test_claims_about_weights_while_learning(second, last, causal, holds, tmp_pa
         (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     cells = Cells(tuple(online_weights.cells(Scale(2, "", ""), folders)), "mean")
     assert [claim.check(cells).holds for claim in online_weights.TABLE.claims] == holds
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "holds"),
+    [([0.31, 0.30], [0.01, 0.05], [True, True]), ([0.31, 0.2], [0.01, 0.2], [False, False])],
+)
+def test_claims_about_a_reset(before, after, holds, tmp_path):
+    chunks.write_outputs(tmp_path, 0, {"before": np.array(before), "after a reset": np.array(after)})
+    chunks.write_state(tmp_path, np.zeros(()), chunks.Position(1, 1, 0.0))
+    cells = Cells(tuple(reset.cells(Scale(2, "", ""), {"dormancy": tmp_path})), "mean")
+    assert [claim.check(cells).holds for claim in reset.TABLE.claims] == holds
