@@ -2,14 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 
 from rlx.replay import replay as replays
 from rlx.replay.replay import Replay, Sample
-from rlx.replay.rules import Rule
+from rlx.replay.rules import UNIFORM, Rule
 from rlx.switches import shapes_of
 from rlx.types import Clock, Key, Metrics, PyTree, Transition
 
@@ -20,22 +20,13 @@ Update = Callable[[PyTree, Key], tuple[PyTree, Losses]]
 SampleUpdate = Callable[[PyTree, Sample, Key], tuple[PyTree, jax.Array | None, Losses]]
 
 
-class ReplaySettings(NamedTuple):
-    """How an agent learns from its replay.
-
-    Attributes:
-        learning_starts: environment steps of a member before the first update.
-        num_updates: of a learning event.
-        batch_size: transitions of a minibatch.
-        rule: how they are drawn.
-        discount: of one step, for the rewards within a window.
-    """
+class Fields(Protocol):
+    """The hyperparameters that `learn_from_replay` reads of an agent."""
 
     learning_starts: int
     num_updates: int
     batch_size: int
-    rule: Rule
-    discount: float | jax.Array
+    discount: float
 
 
 def learn_when_warm(
@@ -60,24 +51,26 @@ def learn_when_warm(
 
 
 def learn_from_replay(
+    agent: Fields,
     replay: Replay,
     rollout: Transition,
     learner: PyTree,
     update: SampleUpdate,
     key: Key,
     clock: Clock,
-    settings: ReplaySettings,
+    rule: Rule = UNIFORM,
 ) -> tuple[Replay, PyTree, Metrics]:
     """One learning event of an agent with a replay: store the rollout, and once warm make updates on minibatches of it.
 
     Args:
+        agent: says when, how many and how large.
         replay: experience so far.
         rollout: fresh transitions ``[T, N, ...]``.
         learner: what is learned.
         update: from the learner, a minibatch and a key to the learner, new priorities ``[B]`` or ``None``, and metrics.
         key: of this learning event.
         clock: of ``update``.
-        settings: how much is drawn, and when.
+        rule: how minibatches are drawn.
 
     Returns:
         The replay, the learner and what the updates report.
@@ -90,13 +83,13 @@ def learn_from_replay(
         sample_key, update_key = jax.random.split(key)
         # Only priorities change between updates: experience stays where it is.
         held = dataclasses.replace(replay, priorities=priorities)
-        sample = replays.sample(held, count, sample_key, settings.batch_size, settings.rule, settings.discount)
+        sample = replays.sample(held, count, sample_key, agent.batch_size, rule, agent.discount)
         learner, changed, metrics = update(learner, sample, update_key)
         if changed is not None:
             held = replays.reprioritise(held, sample.indices, changed)
         return (learner, held.priorities), metrics
 
-    warm = clock.reached(settings.learning_starts) & replays.ready(replay, count)
+    warm = clock.reached(agent.learning_starts) & replays.ready(replay, count)
     carry = (learner, replay.priorities)
-    (learner, priorities), metrics = learn_when_warm(warm, step, carry, key, settings.num_updates)
+    (learner, priorities), metrics = learn_when_warm(warm, step, carry, key, agent.num_updates)
     return dataclasses.replace(replay, priorities=priorities), learner, metrics
