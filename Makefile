@@ -21,7 +21,7 @@ demo: setup
 	$(BIN)/python experiments/demo.py
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --dist loadgroup
 
 lint: setup
 	$(BIN)/ruff check .
