@@ -21,7 +21,7 @@ from papers.revalued._regulator import (
 
 from rlx.report.figures import COLOURS, draw_band, new_figure, tidy
 from rlx.reproduce.jobs import Training
-from rlx.reproduce.table import NOTHING_PUBLISHED, Cell, Cells, Claim, Outcome, Scale, Table
+from rlx.reproduce.table import NOTHING_PUBLISHED, Cell, Cells, Claim, Outcome, Scale, Setting, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,7 +55,7 @@ def cells(scale: Scale, folders: Mapping[str, Path]) -> Sequence[Cell]:
     found = []
     for method, n, bins in settings():
         folder = folders[job_name(method, n, bins)]
-        setting = {"components": n, "bins": bins, "method": method}
+        setting: Setting = {"components": n, "bins": bins, "method": method}
         found += [Cell(setting, FINAL, final(folder)), Cell(setting, AVERAGE, average(folder))]
     return found
 
@@ -121,7 +121,7 @@ TABLE = Table(
     title="Factor regulator: more choices a component, and more components",
     paper=PAPER,
     source=NOTHING_PUBLISHED,
-    scales={"small": Scale(4, "16,000 steps", "20 min on 2 cores")},
+    scales={"small": Scale(5, "16,000 steps", "20 min on 2 cores")},
     jobs=jobs,
     cells=cells,
     claims=(
