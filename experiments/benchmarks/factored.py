@@ -22,12 +22,18 @@ from benchmarks.report import Report, Settings
 from benchmarks.systems import PEERS, installed, started
 from benchmarks.turns import Program, speed_of, take_turns
 from rlx.learning.factored import FactoredState
+from rlx.networks.decoupled import member_products
 from rlx.replay import replay as replays
 from rlx.types import EnvSpec, Key, MultiDiscrete, PyTree
 
 CRITICS, BINS = 10, 3
 _UPDATES = {True: 1, False: 12}  # in a repetition, quick or not
 _REPLAY = {True: 10_000, False: 1_000_000}
+# Hyperparameters that the peer shares.
+_TOLD = (
+    "num_critics", "hidden_size", "batch_size", "replay_size", "n_step", "discount", "regulariser", "learning_rate",
+    "max_grad_norm", "target_rate",
+)  # fmt: skip
 _LAYERS = ("input", "residual_1", "residual_2", "head")
 
 
@@ -95,24 +101,24 @@ def description(sizes: Sequence[Size], rows: Sequence[Mapping[str, Any]]) -> str
     )
     peer = "PyTorch does the same, written plainly, with a batched product a layer. " if "least" in rows[0] else ""
     return f"""REValueD with {agent.num_critics} critics of width {agent.hidden_size}, minibatches of \
-{agent.batch_size}, {BINS} choices a component, the regulariser and a full replay, of a million transitions unless it \
-should be quick; as for {tasks}. An update stores {agent.num_envs} transitions, draws a minibatch, descends and moves \
-the targets, in the form in which one member of a population does. {peer}Medians of interleaved repetitions. The \
-products alone are those of an update without what stands between them, and their speed is the most it could have; of \
-ten critics they are ten times those of one."""
+{agent.batch_size}, {BINS} choices a component, the mean target and the regulariser, at the sizes of {tasks}. An \
+update stores {agent.num_envs} transitions in a full replay, of a million unless it should be quick, draws a minibatch, \
+descends and moves the targets, in the form in which a member of a population does. {peer}Medians of interleaved \
+repetitions. The products alone are those of an update without what stands between them, and so the most it could \
+reach; those of ten critics are ten times those of one."""
 
 
 def agent_of(size: Size, replay_size: int, **changes: Any) -> Any:
     """REValueD as in its paper; uniform replay."""
     spec = EnvSpec(size.task, (size.observation,), "float32", MultiDiscrete((BINS,) * size.components), None)
-    fields = {"num_critics": CRITICS, "replay_size": replay_size, "learning_starts": 0} | changes
+    fields: dict[str, Any] = {"num_critics": CRITICS, "replay_size": replay_size, "learning_starts": 0} | changes
     return rlx.make_agent("revalued", spec, **fields)
 
 
 def timed_programs(size: Size, replay_size: int, **changes: Any) -> dict[str, Program]:
     """Programs that make updates, or do a part of them; ``changes`` are to the hyperparameters of all."""
     agent = agent_of(size, replay_size, **changes)
-    others = {"one critic": {"num_critics": 1}, "priorities": {"prioritise": True}}
+    others: dict[str, dict[str, Any]] = {"one critic": {"num_critics": 1}, "priorities": {"prioritise": True}}
     return {
         "update": updates(agent),
         "products": products(agent),
@@ -180,9 +186,10 @@ def kernels_of(params: PyTree) -> dict[str, jax.Array]:
 
 def chained(kernels: Mapping[str, jax.Array], obs: jax.Array) -> jax.Array:
     """What the layers make of ``obs`` ``[B, F]`` without biases and activations, ``[K, B, outputs]``."""
-    hidden = jnp.einsum("bf,kfo->kbo", obs, kernels[_LAYERS[0]])
-    for name in _LAYERS[1:]:
-        hidden = jnp.einsum("kbf,kfo->kbo", hidden, kernels[name])
+    members = len(kernels[_LAYERS[0]])
+    hidden = jnp.broadcast_to(obs, (members, *obs.shape))
+    for name in _LAYERS:
+        hidden = member_products(hidden, kernels[name])
     return hidden
 
 
@@ -196,9 +203,7 @@ def matrix_operations(agent: Any) -> int:
 
 def peers_task(agent: Any, updates: int) -> dict[str, Any]:
     """What the peer's worker is told: the agent in plain numbers."""
-    names = ("num_critics", "hidden_size", "batch_size", "replay_size", "regulariser", "discount", "n_step")
-    names += ("learning_rate", "max_grad_norm", "target_rate")
-    numbers = {name: getattr(agent, name) for name in names}
+    numbers = {name: getattr(agent, name) for name in _TOLD}
     (observation,), components = agent.spec.obs_shape, len(agent.spec.nvec)
     task = {"iterations": updates, "steps_per_iteration": 1, "members": 1}
     return task | numbers | {"observation": observation, "components": components, "choices": BINS}

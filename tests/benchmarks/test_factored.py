@@ -48,7 +48,7 @@ def test_ratios_are_those_of_the_same_round(monkeypatch):
         "ten take x times": 8.0,
         "priorities add, %": 100.0,
     }
-    assert "as for walker (24 numbers, 6 components, 13.9 GFLOP of matrix products). An" in report.description
+    assert "at the sizes of walker (24 numbers, 6 components, 13.9 GFLOP of matrix products). An" in report.description
     assert "PyTorch does the same" in report.description
     del speeds["PyTorch"]
     alone = factored.measure(Settings(repetitions=3, quick=True))
