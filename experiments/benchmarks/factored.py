@@ -102,10 +102,10 @@ def description(sizes: Sequence[Size], rows: Sequence[Mapping[str, Any]]) -> str
     peer = "PyTorch does the same, written plainly, with a batched product a layer. " if "least" in rows[0] else ""
     return f"""REValueD with {agent.num_critics} critics of width {agent.hidden_size}, minibatches of \
 {agent.batch_size}, {BINS} choices a component, the mean target and the regulariser, at the sizes of {tasks}. An \
-update stores {agent.num_envs} transitions in a full replay, of a million unless it should be quick, draws a minibatch, \
-descends and moves the targets, in the form in which a member of a population does. {peer}Medians of interleaved \
-repetitions. The products alone are those of an update without what stands between them, and so the most it could \
-reach; those of ten critics are ten times those of one."""
+update stores {agent.num_envs} transitions in a full replay, of a million unless it should be quick, draws a \
+minibatch, descends and moves the targets, in the form in which a member of a population does. {peer}Medians of \
+interleaved repetitions. The products alone are those of an update without what stands between them, and so the most \
+it could reach; those of ten critics are ten times those of one."""
 
 
 def agent_of(size: Size, replay_size: int, **changes: Any) -> Any:
