@@ -44,7 +44,8 @@ def learn_when_warm(
 
     def learn(learner: PyTree) -> tuple[PyTree, Metrics]:
         learner, metrics = jax.lax.scan(update, learner, jax.random.split(key, num_updates))
-        return learner, Metrics(means=jax.tree.map(jnp.mean, metrics), updates=jnp.int32(num_updates))
+        means = jax.tree.map(lambda values: values.mean(axis=0), metrics)
+        return learner, Metrics(means=means, updates=jnp.int32(num_updates))
 
     nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes_of(learn, learner)[1])
     return jax.lax.cond(warm, learn, lambda learner: (learner, nothing), learner)

@@ -83,7 +83,8 @@ def figures(cells: Cells, folders: Mapping[str, Path]) -> "Mapping[str, Figure]"
             steps, returns = curve(folder)
             draw_band(above, steps, returns.T, label, colour, statistic=cells.statistic)
             steps, values = curve(folder, "update/q_value")
-            draw_band(below, steps, values.T, label, colour, statistic=cells.statistic)
+            # Before the first update there is no minibatch.
+            draw_band(below, steps[1:], values.T[1:], label, colour, statistic=cells.statistic)
         updates = np.maximum(steps - SMALL["learning_starts"], 0) / SMALL["rollout_length"]
         limit = updates * rate / (2.0 * BETAS[-1])
         below.plot(steps, limit, "k:", linewidth=1.2, label=f"tau / (2 beta) an update, beta {BETAS[-1]:g}")
