@@ -215,3 +215,14 @@ def test_claims_about_the_target_difference(tmp_path, shift, holds):
     cells = Cells(tuple(target_variance.cells(Scale(2, "", ""), {"draws": tmp_path})), "mean")
     assert [claim.check(cells).holds for claim in target_variance.TABLE.claims] == holds
     np.testing.assert_allclose(cells.one(components=6, method="DecQN", metric="variance").published, 0.025)
+
+
+def test_disagreement_is_read_for_each_component_as_a_mean_over_seeds(tmp_path):
+    rows = [
+        {"step": 0, "member": 0, "evaluation/return_mean": 1.0},
+        *({"step": step, "member": m, "update/disagreement": [0.1 * step, m]} for step in (1, 2) for m in (0, 1)),
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    steps, shares = dmc.disagreement(tmp_path)
+    assert steps.tolist() == [1, 2]
+    np.testing.assert_allclose(shares, [[0.1, 0.5], [0.2, 0.5]])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from papers.revalued._regulator import ENSEMBLE, FINAL, PAPER, SMALL, curve, final
 
+from rlx.loggers.jsonl import read_rows
 from rlx.report.figures import COLOURS, draw_band, new_figure, tidy
 from rlx.reproduce.jobs import Training
 from rlx.reproduce.table import NOTHING_PUBLISHED, Cell, Cells, Claim, Outcome, Scale, Setting, Table
@@ -172,7 +173,28 @@ def figures(cells: Cells, folders: Mapping[str, Path]) -> "Mapping[str, Figure]"
             draw_band(panel, steps, values.T, method, colour, statistic=cells.statistic)
         tidy(panel, f"{task}, {COMPONENTS[task]} x {bins}", "decisions", "return of an episode")
     axes[0, 0].legend(fontsize=8, frameon=False)
-    return {"return": figure}
+    return {"return": figure, "disagreement": disagreement_figure(folders, tasks_of(cells))}
+
+
+def disagreement_figure(folders: Mapping[str, Path], tasks: Sequence[str]) -> "Figure":
+    """For each task the share of REValueD's critics whose best choice is not their mean's, a row a component."""
+    figure, axes = new_figure(1, len(tasks), width=4.2 * len(tasks), height=3.4)
+    for panel, task in zip(axes[0], tasks, strict=True):
+        steps, shares = disagreement(folders[job_name(task, BINS, REVALUED)])
+        shown = panel.pcolormesh(steps, np.arange(shares.shape[1]), shares.T, vmin=0.0, cmap="viridis")
+        figure.colorbar(shown, ax=panel)
+        panel.yaxis.get_major_locator().set_params(integer=True)
+        tidy(panel, f"{task}: critics that would choose otherwise", "decisions", "component")
+    return figure
+
+
+def disagreement(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Steps ``[E]`` of rows with updates, and the disagreement about each component, a mean over seeds, ``[E, N]``."""
+    found: dict[int, list[Any]] = {}
+    for row in read_rows(folder / "metrics.jsonl"):
+        if "update/disagreement" in row:
+            found.setdefault(row["step"], []).append(row["update/disagreement"])
+    return np.array(sorted(found)), np.array([np.mean(found[step], axis=0) for step in sorted(found)])
 
 
 TABLE = Table(
