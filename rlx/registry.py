@@ -7,11 +7,14 @@ from rlx.errors import ConfigurationError, suggest
 from rlx.task_names import names_of
 
 _AGENTS = {
+    "bdq": "rlx.agents.bdq:BDQ",
+    "decqn": "rlx.agents.decqn:DecQN",
     "dqn": "rlx.agents.dqn:DQN",
     "logq": "rlx.agents.logq:LogDQN",
     "masked_ppo": "rlx.agents.masked_ppo:MaskedPPO",
     "mbma": "rlx.agents.mbma:MBMA",
     "ppo": "rlx.agents.ppo:PPO",
+    "revalued": "rlx.agents.revalued:REValueD",
 }
 
 # A family is a module with `make(name, params=None, **options) -> Built`, see `rlx.envs.family`.

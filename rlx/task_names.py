@@ -115,6 +115,7 @@ OWN = {
     "mirrored-chain": "rlx.envs.chain:MirroredChain",
     "gap-chain": "rlx.envs.chain:GapChain",
     "corridor": "rlx.envs.chain:Corridor",
+    "factor-regulator": "rlx.envs.factor_regulator:FactorRegulator",
     "linear-quadratic": "rlx.envs.linear_quadratic:LinearQuadratic",
     "microrts-4x4": "rlx.envs.microrts:MicroRTS4x4",
     "microrts-10x10": "rlx.envs.microrts:MicroRTS10x10",

@@ -9,5 +9,6 @@ BENCHMARKS = {
     "environments": "steps a second of microRTS by itself",
     "masked_run": "how long a training of masked PPO in microRTS takes, and what of it",
     "startup": "how long commands take until they say or do something, beside the import of JAX",
+    "factored": "an update of REValueD, beside PyTorch and its own matrix products",
     "many_actions": "what share of a learning event of MBMA each part takes",
 }

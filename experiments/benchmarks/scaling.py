@@ -16,11 +16,23 @@ from benchmarks.report import FOLDER, Report
 from benchmarks.turns import Program
 from rlx.settings import hyper
 
+# That of the table revalued/factor_regulator.
+_REVALUED = {
+    "num_envs": 8,
+    "rollout_length": 5,
+    "num_updates": 8,
+    "hidden_size": 64,
+    "batch_size": 128,
+    "num_critics": 5,
+    "learning_starts": 0,
+    "replay_size": 50_000,
+}
 SCALED = {
     "ppo-64x64": CASES["ppo-64x64"],
     "dqn": CASES["dqn"],
     "masked-ppo-10x10": CASES["masked-ppo-10x10"],
     "mbma": CASES["mbma"],
+    "revalued": Case("revalued", _REVALUED, 1, {"rlx": 1}, "rlx/factor-regulator"),
     "ppo-64x64-halfcheetah": Case("ppo", cases.PPO_64X64, 1, {"rlx": 1}, "brax/halfcheetah"),
 }
 MEMBERS = (1, 8, 64, 512)

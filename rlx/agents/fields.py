@@ -53,6 +53,12 @@ replay_size = _count("transitions the replay holds")
 learning_starts = _count("environment steps before the first update", "[0, inf)")
 target_period = _count("learning events between copies to the target network")
 
+drop_cut_windows = _switch("leave out n-step windows that a time limit cuts short, as the released code")
+prioritise = _switch("draw transitions by their error, not uniformly (Schaul et al. 2016)")
+priority_exponent = _number("power of the error in prioritised replay: 0 draws uniformly", "[0, 1]")
+importance_exponent = _number("power of the importance weight that corrects for prioritised replay", "[0, 1]")
+target_rate = _number("share by which target networks follow in each update: tau", "(0, 1]")
+
 # Gradient descent.
 learning_rate = _number("the optimiser's step size", "(0, inf)")
 anneal = _switch("lower the learning rate linearly to 0 over total_steps")
@@ -68,6 +74,7 @@ entropy_coefficient = _number("weight of the entropy bonus", "[0, inf)")
 # Exploration of Q-learners.
 epsilon_initial = _number("probability of a random action at the start", "[0, 1]")
 epsilon_final = _number("probability of a random action after exploration", "[0, 1]")
+epsilon_decay = _number("factor of the probability of a random action with every one taken", "(0, 1]")
 exploration_fraction = _number("share of total_steps over which epsilon falls", "(0, 1]")
 
 # Networks.

@@ -30,6 +30,7 @@ from rlx.envs import contract, parameters
 from rlx.envs.adapt import Adapted
 from rlx.envs.family import Built, override, refusals
 from rlx.envs.gymnax_api import Environment
+from rlx.envs.noisy import Noisy
 from rlx.envs.settings import EnvSettings, ResetMode, read_settings
 from rlx.envs.sticky import Sticky
 from rlx.errors import ConfigurationError, suggest
@@ -111,6 +112,8 @@ def build_env(
         task_params, limit = _time_limit(full_name, built.params, settings.max_episode_steps)
         task_params = parameters.jax_arrays(task_params)
         inner = Sticky(built.task, settings.sticky_actions) if settings.sticky_actions > 0 else built.task
+        if settings.reward_noise > 0 or settings.obs_noise > 0:
+            inner = Noisy(inner, task_params, settings.reward_noise, settings.obs_noise)
         task = Adapted(
             inner,
             task_params,

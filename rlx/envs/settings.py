@@ -26,6 +26,8 @@ class EnvSettings:
     sticky_actions: float = hyper(
         0.0, "probability of executing the action executed before instead of the chosen one", within="[0, 1]"
     )
+    reward_noise: float = hyper(0.0, "standard deviation of Gaussian noise on every reward", within="[0, inf)")
+    obs_noise: float = hyper(0.0, "standard deviation of Gaussian noise on observations", within="[0, inf)")
 
 
 def read_settings(values: Mapping[str, Any]) -> tuple[EnvSettings, dict[str, Any]]:

@@ -1,16 +1,32 @@
 """Learning from a replay: once there is enough in it, a number of updates in each learning event."""
 
+import dataclasses
 from collections.abc import Callable
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 
+from rlx.replay import replay as replays
+from rlx.replay.replay import Replay, Sample
+from rlx.replay.rules import UNIFORM, Rule
 from rlx.switches import shapes_of
-from rlx.types import Key, Metrics, PyTree
+from rlx.types import Clock, Key, Metrics, PyTree, Transition
 
 Losses = dict[str, jax.Array]
 # From what is learned and a key to the same after one gradient update, and the metrics of that update.
 Update = Callable[[PyTree, Key], tuple[PyTree, Losses]]
+# The same from a minibatch, and with new priorities [B] of its transitions, if they have any.
+SampleUpdate = Callable[[PyTree, Sample, Key], tuple[PyTree, jax.Array | None, Losses]]
+
+
+class Fields(Protocol):
+    """The hyperparameters that `learn_from_replay` reads of an agent."""
+
+    learning_starts: int
+    num_updates: int
+    batch_size: int
+    discount: float
 
 
 def learn_when_warm(
@@ -28,7 +44,53 @@ def learn_when_warm(
 
     def learn(learner: PyTree) -> tuple[PyTree, Metrics]:
         learner, metrics = jax.lax.scan(update, learner, jax.random.split(key, num_updates))
-        return learner, Metrics(means=jax.tree.map(jnp.mean, metrics), updates=jnp.int32(num_updates))
+        means = jax.tree.map(lambda values: values.mean(axis=0), metrics)
+        return learner, Metrics(means=means, updates=jnp.int32(num_updates))
 
     nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes_of(learn, learner)[1])
     return jax.lax.cond(warm, learn, lambda learner: (learner, nothing), learner)
+
+
+def learn_from_replay(
+    agent: Fields,
+    replay: Replay,
+    rollout: Transition,
+    learner: PyTree,
+    update: SampleUpdate,
+    key: Key,
+    clock: Clock,
+    rule: Rule = UNIFORM,
+) -> tuple[Replay, PyTree, Metrics]:
+    """One learning event of an agent with a replay: store the rollout, and once warm make updates on minibatches of it.
+
+    Args:
+        agent: says when, how many and how large.
+        replay: experience so far.
+        rollout: fresh transitions ``[T, N, ...]``.
+        learner: what is learned.
+        update: from the learner, a minibatch and a key to the learner, new priorities ``[B]`` or ``None``, and metrics.
+        key: of this learning event.
+        clock: of ``update``.
+        rule: how minibatches are drawn.
+
+    Returns:
+        The replay, the learner and what the updates report.
+    """
+    count = clock.iterations * rollout.reward.shape[0]
+    replay = replays.add(replay, rollout, count)
+
+    def step(carry: tuple[PyTree, PyTree], key: Key) -> tuple[tuple[PyTree, PyTree], Losses]:
+        learner, priorities = carry
+        sample_key, update_key = jax.random.split(key)
+        # Only priorities change between updates: experience stays where it is.
+        held = dataclasses.replace(replay, priorities=priorities)
+        sample = replays.sample(held, count, sample_key, agent.batch_size, rule, agent.discount)
+        learner, changed, metrics = update(learner, sample, update_key)
+        if changed is not None:
+            held = replays.reprioritise(held, sample.indices, changed)
+        return (learner, held.priorities), metrics
+
+    warm = clock.reached(agent.learning_starts) & replays.ready(replay, count)
+    carry = (learner, replay.priorities)
+    (learner, priorities), metrics = learn_when_warm(warm, step, carry, key, agent.num_updates)
+    return dataclasses.replace(replay, priorities=priorities), learner, metrics

@@ -46,6 +46,16 @@ def adam(
     return _optimiser(max_grad_norm, optax.scale_by_adam(b1, b2, eps))
 
 
+def adam_clipped_by_array(max_norm: Scalar) -> Optimiser:
+    """Adam with its usual decays, behind a clip of the norm of each array's gradient to ``max_norm``."""
+
+    def clip(grads: PyTree) -> PyTree:
+        return jax.tree.map(lambda grad: grad * jnp.minimum(1.0, max_norm / (jnp.linalg.norm(grad) + 1e-12)), grads)
+
+    plain = adam()
+    return Optimiser(plain.init, lambda grads, *rest: plain.step(clip(grads), *rest))
+
+
 def adamw(
     max_grad_norm: Scalar | None = None,
     weight_decay: Scalar = 1e-4,

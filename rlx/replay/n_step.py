@@ -32,6 +32,7 @@ class NStepBatch:
         action_mask: valid actions at the start, or None.
         next_action_mask: valid actions in ``next_obs``, or None.
         extras: what the agent stored with the start.
+        steps: ``k``, int32; what the replay draws has it.
     """
 
     obs: jax.Array
@@ -43,6 +44,7 @@ class NStepBatch:
     action_mask: jax.Array | None
     next_action_mask: jax.Array | None
     extras: dict[str, Any]
+    steps: jax.Array | None = None
 
 
 def valid_starts(ring: Ring, count: int | jax.Array, n: int) -> jax.Array:
@@ -71,7 +73,7 @@ def windows_from(ring: Ring, start: jax.Array, env: jax.Array, n: int, discount:
     first = Ring((data.obs, data.action, data.action_mask, data.extras))
     last = Ring((data.next_obs, data.next_action_mask, data.terminated))
     if n == 1:
-        end, reward = start, take(Ring(data.reward), start, env)
+        end, reward, used = start, take(Ring(data.reward), start, env), jnp.ones_like(start)
         total_discount = jnp.broadcast_to(jnp.asarray(discount, reward.dtype), start.shape)
     else:
         reward, used = _accumulate(ring, start, env, n, discount)
@@ -84,6 +86,7 @@ def windows_from(ring: Ring, start: jax.Array, env: jax.Array, n: int, discount:
         action=action,
         reward=reward,
         discount=total_discount,
+        steps=used,
         terminated=terminated,
         next_obs=next_obs,
         action_mask=action_mask,

@@ -25,6 +25,9 @@ LIMITS = {
     "replay_size": 256,
     "learning_starts": 8,
     "target_period": 3,
+    "hidden_size": 16,
+    "branch_size": 8,
+    "num_critics": 2,
 }
 # What a preset says of the sizes of networks and batches is not tried here.
 SIZES = {*LIMITS, "hidden_sizes", "critic_hidden_sizes", "model_hidden_sizes", "model_updates", "extras_start"}
