@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from rlx.components import by_component
 from rlx.networks.initialisers import Initialiser, symmetric_uniform, zeros
 from rlx.networks.inputs import as_float
-from rlx.ops.value_decomposition import by_component
 
 
 class MemberDense(nn.Module):
