@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .bench-peers
 SBX := .bench-sbx
+TORCH := .bench-torch
 PIP := -m pip --disable-pip-version-check install --quiet
 
 .PHONY: setup demo test lint format bench bench-peers clean
@@ -21,7 +22,7 @@ demo: setup
 	$(BIN)/python experiments/demo.py
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --dist loadgroup
 
 lint: setup
 	$(BIN)/ruff check .
@@ -35,7 +36,7 @@ format: setup
 bench: setup
 	$(BIN)/python experiments/benchmark.py speed
 
-bench-peers: $(PEERS)/.installed $(SBX)/.installed
+bench-peers: $(PEERS)/.installed $(SBX)/.installed $(TORCH)/.installed
 
 # Peers in environments of their own: sets known to work together on Python 3.11.
 $(PEERS)/.installed:
@@ -50,5 +51,11 @@ $(SBX)/.installed:
 	$(SBX)/bin/python $(PIP) sbx-rl==0.28.0
 	touch $@
 
+# Best as the CPU build, too: the other brings gigabytes of libraries for GPUs.
+$(TORCH)/.installed:
+	$(PYTHON) -m venv $(TORCH)
+	$(TORCH)/bin/python $(PIP) torch==2.13.0
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(PEERS) $(SBX) build *.egg-info
+	rm -rf $(VENV) $(PEERS) $(SBX) $(TORCH) build *.egg-info

@@ -1,6 +1,7 @@
 """Settings that must be made before JAX starts: eight host devices, for subprocesses too, so that sharding is tested.
 
-Compiled programs are kept where `rlx.devices` keeps them, so a second run of the tests compiles little.
+Compiled programs are kept where `rlx.devices` keeps them, so a second run of the tests compiles little. Workers of
+``pytest -n`` get whole files, and an agent's conformance tests together, so that each program compiles in one of them.
 """
 
 import contextlib
@@ -9,6 +10,15 @@ import os
 import pytest
 
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        params = getattr(item, "callspec", None)
+        together = params.params.get("case") if params else None
+        group = f"conformance of {together}" if isinstance(together, str) else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__
 # Packages and modules of rlx from the bottom to the top; each imports only from the levels below its own.
 LEVELS = (
     {"errors", "devices", "sums", "switches"},
-    {"types", "settings", "task_names", "paths"},
+    {"types", "settings", "task_names", "paths", "components"},
     {"registry"},
     {"choose"},
     {"build"},

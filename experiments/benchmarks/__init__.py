@@ -4,9 +4,11 @@
 BENCHMARKS = {
     "speed": "training, beside peers that do the same work or beside another checkout of rlx",
     "members": "members of a population, taking turns on a device or side by side",
+    "scaling": "steps a second of 1 to 512 members, for the accelerator at hand",
     "breakdown": "what share of an iteration of PPO each part takes",
     "environments": "steps a second of microRTS by itself",
     "masked_run": "how long a training of masked PPO in microRTS takes, and what of it",
     "startup": "how long commands take until they say or do something, beside the import of JAX",
+    "factored": "an update of REValueD, beside PyTorch and its own matrix products",
     "many_actions": "what share of a learning event of MBMA each part takes",
 }

@@ -14,7 +14,7 @@ from rlx.runner import loop, population
 from rlx.runner.collect import collect
 from rlx.runner.layout import layout_for
 from rlx.runner.programs import compiler_options
-from rlx.types import Clock, Key, PyTree
+from rlx.types import Clock, Key, PyTree, Transition
 
 # A part of training: from what the last one returned and a new key to the next.
 Part = Callable[[PyTree, Key], PyTree]
@@ -50,6 +50,31 @@ def repeated(part: Part, carry: PyTree) -> Program:
 
     program = jax.jit(run, compiler_options=compiler_options(jax.default_backend()))
     return lambda times: jax.block_until_ready(program(carry, jnp.int32(times)))
+
+
+def learning(agent: Any, state: PyTree, rollout: Transition, clock: Clock) -> Program:
+    """A program that puts an agent's state through its ``update`` a number of times, always on the same rollout.
+
+    In the form of training: the state is donated, and its one member has an axis, but the clock does not.
+    """
+    update = jax.vmap(lambda agent, *given: agent.update(*given)[0], (0, 0, 0, 0, None))
+
+    def run(state: PyTree, agents: Any, rollouts: PyTree, clock: Clock, times: jax.Array) -> tuple[PyTree, Clock]:
+        def event(_: jax.Array, carry: tuple[PyTree, Clock]) -> tuple[PyTree, Clock]:
+            state, clock = carry[0], carry[1].advance()
+            key = jax.random.fold_in(jax.random.key(2), clock.iterations)
+            return update(agents, state, rollouts, key[None], clock), clock
+
+        return jax.lax.fori_loop(0, times, event, (state, clock))
+
+    program = jax.jit(run, donate_argnums=0, compiler_options=compiler_options(jax.default_backend()))
+    agents, state, rollouts = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], (agent, state, rollout))
+
+    def learn(times: int) -> None:
+        nonlocal state, clock
+        state, clock = jax.block_until_ready(program(state, agents, rollouts, clock, jnp.int32(times)))
+
+    return learn
 
 
 def start(agent: Any, env: Env) -> loop.RunState:

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.cases import CASES, Case
 from benchmarks.report import FOLDER, Report
-from benchmarks.systems import PEERS, RLX, System, commit, other_checkout, started
+from benchmarks.systems import PEERS, RLX, System, commit, installed, other_checkout, started
 from benchmarks.turns import take_turns
 from rlx.errors import ConfigurationError, suggest
 from rlx.settings import hyper
@@ -87,11 +87,7 @@ def measure(settings: Settings) -> Report:
 
 def installed_peers(case: Case) -> list[System]:
     """The peers that do ``case`` and are there."""
-    able = [PEERS[name] for name in case.iterations if name in PEERS]
-    missing = [system.name for system in able if not system.python.exists()]
-    if missing:
-        print(f"{', '.join(missing)}: not installed; `make bench-peers` does it", file=sys.stderr)
-    return [system for system in able if system.name not in missing]
+    return installed([PEERS[name] for name in case.iterations if name in PEERS])
 
 
 def measure_case(name: str, systems: Sequence[System], repetitions: int, quick: bool) -> list[Measurement]:

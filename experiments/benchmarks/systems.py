@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,16 @@ RLX = System("rlx", Path(sys.executable), ROOT, "rlx_worker.py", str(ROOT))
 PEERS = {
     "rejax": System("rejax", ROOT / ".bench-peers" / "bin" / "python", ROOT, "rejax_worker.py"),
     "sbx": System("sbx", ROOT / ".bench-sbx" / "bin" / "python", ROOT, "sbx_worker.py"),
+    "PyTorch": System("PyTorch", ROOT / ".bench-torch" / "bin" / "python", ROOT, "torch_worker.py"),
 }
+
+
+def installed(systems: Sequence[System]) -> list[System]:
+    """Those of ``systems`` that are there; the others are named on standard error."""
+    missing = [system.name for system in systems if not system.python.exists()]
+    if missing:
+        print(f"{', '.join(missing)}: not installed; `make bench-peers` does it", file=sys.stderr)
+    return [system for system in systems if system.name not in missing]
 
 
 def other_checkout(folder: Path) -> System:

@@ -136,11 +136,10 @@ class ACE:
             learner, share, losses = self.descend(learner, share, sample, key, number, weights)
             return (learner, share, number + 1), None, losses
 
-        settings = self.sac.replay_settings
         learner = Learner(state.params, state.target_params, state.opt_state)
-        carry = learner, state.dormancy, off_policy.updates_before(clock, settings)
+        carry = learner, state.dormancy, off_policy.updates_before(self, clock)
         replay, (learner, share, _), metrics = off_policy.learn_from_stored(
-            replay, count, carry, descend, key, clock, settings
+            self, replay, count, carry, descend, key, clock
         )
         last = {"causal_weights": weights, "weights_from_uniform": distance_from_uniform(weights)}
         state = ACEState(learner.params, learner.target_params, learner.opt_state, replay, weights, share)

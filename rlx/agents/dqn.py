@@ -14,15 +14,14 @@ import jax.numpy as jnp
 from flax import struct
 
 from rlx.agents import fields
-from rlx.learning.off_policy import Losses, learn_when_warm
+from rlx.learning.off_policy import Losses, learn_from_replay
 from rlx.networks.heads import QNetwork
 from rlx.ops import optimisers, polyak, td, value_rescaling
 from rlx.ops.exploration import epsilon_greedy
 from rlx.ops.optimisers import Optimiser
 from rlx.replay import replay as replays
-from rlx.replay import rules
 from rlx.replay.n_step import NStepBatch
-from rlx.replay.replay import Replay
+from rlx.replay.replay import Replay, Sample
 from rlx.replay.transitions import example_transition
 from rlx.settings import hyper
 from rlx.types import Clock, Discrete, EnvSpec, Key, Metrics, Mode, Needs, PyTree, Timestep, Transition
@@ -105,18 +104,15 @@ class DQN:
 
     def update(self, state: DQNState, rollout: Transition, key: Key, clock: Clock) -> tuple[DQNState, Metrics]:
         """Store the rollout; once warm, descend on minibatches of the replay; now and then copy to the target."""
-        count = clock.iterations * self.rollout_length
-        replay = replays.add(state.replay, rollout, count)
 
-        def descend(learner: PyTree, key: Key) -> tuple[PyTree, Losses]:
+        def descend(learner: PyTree, sample: Sample, key: Key) -> tuple[PyTree, None, Losses]:
             params, opt_state = learner
-            batch = replays.sample(replay, count, key, self.batch_size, rules.Uniform(), self.discount).batch
-            grads, metrics = jax.grad(self.td_loss, has_aux=True)(params, state.target_params, batch)
-            return self.gradient_step.step(grads, opt_state, params, self.learning_rate), metrics
+            grads, metrics = jax.grad(self.td_loss, has_aux=True)(params, state.target_params, sample.batch)
+            return self.gradient_step.step(grads, opt_state, params, self.learning_rate), None, metrics
 
-        warm = clock.reached(self.learning_starts) & replays.ready(replay, count)
         learner = (state.params, state.opt_state)
-        (params, opt_state), metrics = learn_when_warm(warm, descend, learner, key, self.num_updates)
+        replay, learner, metrics = learn_from_replay(self, state.replay, rollout, learner, descend, key, clock)
+        params, opt_state = learner
         target_params = polyak.periodic_copy(state.target_params, params, clock.iterations % self.target_period == 0)
         return DQNState(params, target_params, opt_state, replay), metrics
 

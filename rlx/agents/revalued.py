@@ -20,7 +20,7 @@ from rlx.learning import factored
 from rlx.learning.factored import FactoredState
 from rlx.learning.off_policy import Losses
 from rlx.networks.decoupled import DecoupledCritics
-from rlx.ops import optimisers, polyak, td
+from rlx.ops import optimisers, polyak, target_difference, td
 from rlx.ops import value_decomposition as decomposition
 from rlx.ops.optimisers import Optimiser
 from rlx.replay.n_step import NStepBatch
@@ -155,14 +155,18 @@ class REValueD:
         if self.regularise:
             held = jnp.mean(weights[:, None] * decomposition.regulariser(utility, self.taken(target_params, batch), y))
             loss += self.regulariser * held  # L = L_td + beta L_r
-        return loss, (
-            error,
-            {
-                "loss": loss,
-                "td_loss": td_loss,
-                "regulariser_loss": held,
-                "q_value": utility.mean(),
-                "td_error": jnp.abs(error).mean(),
-                "critic_deviation": utility.std(0).mean((0, 1)),
-            },
-        )
+        metrics = {
+            "loss": loss,
+            "td_loss": td_loss,
+            "regulariser_loss": held,
+            "q_value": utility.mean(),
+            "td_error": jnp.abs(error).mean(),
+        }
+        return loss, (error, metrics | self.diagnostics(target_params, batch))
+
+    def diagnostics(self, target_params: PyTree, batch: NStepBatch) -> Losses:
+        """What is seen of the target difference (section 4), and about which components critics disagree."""
+        if self.num_critics == 1:
+            return {}
+        valid = decomposition.valid_choices(self.spec.nvec, batch.next_action_mask)
+        return target_difference.observed(self.critics.apply(target_params, batch.next_obs), valid)

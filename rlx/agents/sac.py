@@ -19,7 +19,7 @@ from flax import struct
 
 from rlx.agents import fields
 from rlx.learning import off_policy
-from rlx.learning.off_policy import Losses, ReplaySettings, learn_from_replay
+from rlx.learning.off_policy import Losses, learn_from_replay
 from rlx.networks.dynamics import flat_observation
 from rlx.networks.ensemble import apply_ensemble, init_ensemble
 from rlx.networks.heads import GaussianNetwork, PairNetwork
@@ -28,7 +28,6 @@ from rlx.ops import optimisers, polyak, td
 from rlx.ops.distributions import TanhNormal
 from rlx.ops.optimisers import Optimiser
 from rlx.replay import replay as replays
-from rlx.replay import rules
 from rlx.replay.n_step import NStepBatch
 from rlx.replay.replay import Replay, Sample
 from rlx.replay.transitions import example_transition
@@ -128,9 +127,8 @@ class SAC:
             learner, losses = self.descend(learner, sample.batch, key, number)
             return (learner, number + 1), None, losses
 
-        settings = self.replay_settings
-        carry = Learner(state.params, state.target_params, state.opt_state), off_policy.updates_before(clock, settings)
-        replay, (learner, _), metrics = learn_from_replay(state.replay, rollout, carry, descend, key, clock, settings)
+        carry = Learner(state.params, state.target_params, state.opt_state), off_policy.updates_before(self, clock)
+        replay, (learner, _), metrics = learn_from_replay(self, state.replay, rollout, carry, descend, key, clock)
         return SACState(learner.params, learner.target_params, learner.opt_state, replay), metrics
 
     def policy(self, state: SACState, timestep: Timestep, key: Key, mode: Mode) -> jax.Array:
@@ -152,11 +150,6 @@ class SAC:
     def optimiser(self) -> Optimiser:
         """Adam, of each part of the parameters by itself."""
         return optimisers.adam()
-
-    @property
-    def replay_settings(self) -> ReplaySettings:
-        """One-step transitions, all alike."""
-        return ReplaySettings(self.learning_starts, self.num_updates, self.batch_size, rules.Uniform(), self.discount)
 
     def distribution(self, actor_params: PyTree, obs: jax.Array) -> TanhNormal:
         """The policy in ``obs``."""

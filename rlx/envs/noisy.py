@@ -5,19 +5,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rlx.envs import contract
 from rlx.envs.gymnax_api import Environment
+from rlx.envs.wrapper import Wrapper
 from rlx.errors import ConfigurationError
 from rlx.types import Key, PyTree
 
 
-class Noisy(Environment):
+class Noisy(Wrapper):
     """A task with independent Gaussian noise on every reward and on every number of an observation.
 
     The state of the task itself stays what it is: noise on an observation is gone in the next one.
 
     Attributes:
-        inner: the task itself.
         reward_noise: standard deviation, in units of reward.
         obs_noise: standard deviation, in units of the observation.
 
@@ -26,23 +25,11 @@ class Noisy(Environment):
     """
 
     def __init__(self, inner: Environment, params: PyTree, reward_noise: float, obs_noise: float) -> None:
-        self.inner, self.reward_noise, self.obs_noise = inner, reward_noise, obs_noise
-        self.counters: tuple[str, ...] = tuple(getattr(inner, "counters", ()))
-        if hasattr(inner, "action_mask"):
-            self.action_mask = inner.action_mask
+        super().__init__(inner)
+        self.reward_noise, self.obs_noise = reward_noise, obs_noise
         obs = jax.eval_shape(lambda key: inner.reset_env(key, params)[0], jax.random.key(0))
         if obs_noise > 0 and not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(obs)):
             raise ConfigurationError(f"{inner.name}: obs_noise needs observations of real numbers; leave it out")
-
-    @property
-    def name(self) -> str:
-        """The task's own name."""
-        return self.inner.name
-
-    @property
-    def default_params(self) -> PyTree:
-        """The task's own parameters."""
-        return self.inner.default_params
 
     def reset_env(self, key: Key, params: PyTree) -> tuple[PyTree, PyTree]:
         """Draw a start state."""
@@ -58,18 +45,6 @@ class Noisy(Environment):
         obs, state, reward, terminated, info = self.inner.step_env(task_key, state, action, params)
         reward = reward + self.reward_noise * jax.random.normal(reward_key)
         return self._noisy(noise_key, obs), state, reward, terminated, info
-
-    def is_truncated(self, state: PyTree, params: PyTree) -> jax.Array:
-        """Whether the task's own time limit is reached."""
-        return contract.is_truncated(self.inner, state, params)
-
-    def action_space(self, params: PyTree) -> Any:
-        """The task's own action space."""
-        return self.inner.action_space(params)
-
-    def observation_space(self, params: PyTree) -> Any:
-        """The task's own observation space."""
-        return self.inner.observation_space(params)
 
     def _noisy(self, key: Key, obs: PyTree) -> PyTree:
         if self.obs_noise == 0:

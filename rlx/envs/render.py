@@ -15,7 +15,7 @@ from rlx.envs.api import Env
 from rlx.envs.brax import BraxTask
 from rlx.envs.gymnax_api import Environment
 from rlx.envs.microrts import MicroRTS
-from rlx.envs.sticky import Sticky
+from rlx.envs.wrapper import Wrapper
 from rlx.errors import ConfigurationError
 from rlx.types import PyTree
 
@@ -159,13 +159,17 @@ _DRAWN: dict[str, Callable[[Any, Any], Image.Image]] = {
 def _bare_task(env: Env) -> Environment:
     """The task as its author wrote it, below what `make_env` wraps around it."""
     task = env.task.inner
-    return task.inner if isinstance(task, Sticky) else task
+    while isinstance(task, Wrapper):
+        task = task.inner
+    return task
 
 
 def _bare_states(env: Env, states: PyTree) -> PyTree:
     """The states of that task, stacked."""
-    stacked = _stack(states)
-    return stacked.task if isinstance(env.task.inner, Sticky) else stacked
+    task, stacked = env.task.inner, _stack(states)
+    while isinstance(task, Wrapper):
+        task, stacked = task.inner, task.inner_state(stacked)
+    return stacked
 
 
 def _pictures(env: Env, stacked: PyTree) -> Iterator[Image.Image]:

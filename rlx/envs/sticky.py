@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from rlx.envs import contract
 from rlx.envs.gymnax_api import Environment, spaces
+from rlx.envs.wrapper import Wrapper
 from rlx.errors import ConfigurationError
 from rlx.types import Box, Key, MultiDiscrete, PyTree
 
@@ -24,14 +24,13 @@ class StickyState:
     action: jax.Array
 
 
-class Sticky(Environment):
+class Sticky(Wrapper):
     """A task that at times executes the action it executed before instead of the one that was chosen.
 
     The first action of an episode can be replaced too, by zeros: the no-op of MinAtar and the Arcade Learning
     Environment. A box that does not hold zero has the value nearest to it instead.
 
     Attributes:
-        inner: the task itself.
         probability: how likely, at each step, the action executed before is executed again.
 
     Raises:
@@ -43,19 +42,12 @@ class Sticky(Environment):
             raise ConfigurationError(
                 f"{inner.name}: sticky_actions could repeat an action that its action mask forbids; leave it out"
             )
-        self.inner = inner
+        super().__init__(inner)
         self.probability = probability
-        self.counters: tuple[str, ...] = tuple(getattr(inner, "counters", ()))
 
-    @property
-    def name(self) -> str:
-        """The task's own name."""
-        return self.inner.name
-
-    @property
-    def default_params(self) -> PyTree:
-        """The task's own parameters."""
-        return self.inner.default_params
+    def inner_state(self, state: StickyState) -> PyTree:
+        """The task's part of a state."""
+        return state.task
 
     def reset_env(self, key: Key, params: PyTree) -> tuple[PyTree, StickyState]:
         """Draw a start state."""
@@ -70,22 +62,6 @@ class Sticky(Environment):
         action = jnp.where(jax.random.bernoulli(stick_key, self.probability), state.action, action)
         obs, task_state, reward, terminated, info = self.inner.step_env(task_key, state.task, action, params)
         return obs, StickyState(task=task_state, action=action), reward, terminated, info
-
-    def observe(self, key: Key, state: StickyState, action: jax.Array | None, params: PyTree) -> PyTree:
-        """The observation that belongs to ``state``."""
-        return self.inner.observe(key, state.task, action, params)
-
-    def is_truncated(self, state: StickyState, params: PyTree) -> jax.Array:
-        """Whether the task's own time limit is reached."""
-        return contract.is_truncated(self.inner, state.task, params)
-
-    def action_space(self, params: PyTree) -> Any:
-        """The task's own action space."""
-        return self.inner.action_space(params)
-
-    def observation_space(self, params: PyTree) -> Any:
-        """The task's own observation space."""
-        return self.inner.observation_space(params)
 
 
 def _no_action(space: Any) -> jax.Array:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from rlx.errors import ConfigurationError
-from rlx.learning.off_policy import ReplaySettings, SampleUpdate, learn_from_replay
+from rlx.learning.off_policy import SampleUpdate, learn_from_replay
 from rlx.ops import exploration
 from rlx.ops import value_decomposition as decomposition
 from rlx.ops.optimisers import Optimiser
@@ -101,10 +101,9 @@ def learn(
     agent: Fields, state: FactoredState, rollout: Transition, update: SampleUpdate, key: Key, clock: Clock
 ) -> tuple[FactoredState, Metrics]:
     """One learning event; ``update`` learns parameters, target parameters and the optimiser's state together."""
-    rule = rules.Prioritised(agent.importance_exponent) if agent.prioritise else rules.Uniform()
-    settings = ReplaySettings(agent.learning_starts, agent.num_updates, agent.batch_size, rule, agent.discount)
+    rule = rules.Prioritised(agent.importance_exponent) if agent.prioritise else rules.UNIFORM
     learner = (state.params, state.target_params, state.opt_state)
-    replay, learner, metrics = learn_from_replay(state.replay, rollout, learner, update, key, clock, settings)
+    replay, learner, metrics = learn_from_replay(agent, state.replay, rollout, learner, update, key, clock, rule)
     num_explored = state.num_explored + rollout.extras["explored"].sum(dtype=jnp.int32)
     params, target_params, opt_state = learner
     return FactoredState(params, target_params, opt_state, replay, num_explored), metrics

@@ -3,14 +3,14 @@
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 
 from rlx.replay import replay as replays
 from rlx.replay.replay import Replay, Sample
-from rlx.replay.rules import Rule
+from rlx.replay.rules import UNIFORM, Rule
 from rlx.switches import shapes_of
 from rlx.types import Clock, Key, Metrics, PyTree, Transition
 
@@ -21,22 +21,13 @@ Update = Callable[[PyTree, Key], tuple[PyTree, Losses]]
 SampleUpdate = Callable[[PyTree, Sample, Key], tuple[PyTree, jax.Array | None, Losses]]
 
 
-class ReplaySettings(NamedTuple):
-    """How an agent learns from its replay.
-
-    Attributes:
-        learning_starts: environment steps of a member before the first update.
-        num_updates: of a learning event.
-        batch_size: transitions of a minibatch.
-        rule: how they are drawn.
-        discount: of one step, for the rewards within a window.
-    """
+class Fields(Protocol):
+    """The hyperparameters that `learn_from_replay` reads of an agent."""
 
     learning_starts: int
     num_updates: int
     batch_size: int
-    rule: Rule
-    discount: float | jax.Array
+    discount: float
 
 
 def learn_when_warm(
@@ -54,59 +45,64 @@ def learn_when_warm(
 
     def learn(learner: PyTree) -> tuple[PyTree, Metrics]:
         learner, metrics = jax.lax.scan(update, learner, jax.random.split(key, num_updates))
-        return learner, Metrics(means=jax.tree.map(jnp.mean, metrics), updates=jnp.int32(num_updates))
+        means = jax.tree.map(lambda values: values.mean(axis=0), metrics)
+        return learner, Metrics(means=means, updates=jnp.int32(num_updates))
 
     nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes_of(learn, learner)[1])
     return jax.lax.cond(warm, learn, lambda learner: (learner, nothing), learner)
 
 
 def learn_from_replay(
+    agent: Fields,
     replay: Replay,
     rollout: Transition,
     learner: PyTree,
     update: SampleUpdate,
     key: Key,
     clock: Clock,
-    settings: ReplaySettings,
+    rule: Rule = UNIFORM,
 ) -> tuple[Replay, PyTree, Metrics]:
     """One learning event of an agent with a replay: store the rollout, and once warm make updates on minibatches of it.
 
     Args:
+        agent: says when, how many and how large.
         replay: experience so far.
         rollout: fresh transitions ``[T, N, ...]``.
         learner: what is learned.
         update: from the learner, a minibatch and a key to the learner, new priorities ``[B]`` or ``None``, and metrics.
         key: of this learning event.
         clock: of ``update``.
-        settings: how much is drawn, and when.
+        rule: how minibatches are drawn.
 
     Returns:
         The replay, the learner and what the updates report.
     """
     count = clock.iterations * rollout.reward.shape[0]
     replay = replays.add(replay, rollout, count)
-    return learn_from_stored(replay, count, learner, update, key, clock, settings)
+    return learn_from_stored(agent, replay, count, learner, update, key, clock, rule)
 
 
 def learn_from_stored(
+    agent: Fields,
     replay: Replay,
     count: jax.Array,
     learner: PyTree,
     update: SampleUpdate,
     key: Key,
     clock: Clock,
-    settings: ReplaySettings,
+    rule: Rule = UNIFORM,
 ) -> tuple[Replay, PyTree, Metrics]:
     """The second half of `learn_from_replay`, of a replay that has the rollout already.
 
     Args:
+        agent: says when, how many and how large.
         replay: experience so far.
         count: rows ever written.
         learner: what is learned.
         update: see `learn_from_replay`.
         key: of this learning event.
         clock: of ``update``.
-        settings: how much is drawn, and when.
+        rule: how minibatches are drawn.
     """
 
     def step(carry: tuple[PyTree, PyTree], key: Key) -> tuple[tuple[PyTree, PyTree], Losses]:
@@ -114,26 +110,26 @@ def learn_from_stored(
         sample_key, update_key = jax.random.split(key)
         # Only priorities change between updates: experience stays where it is.
         held = dataclasses.replace(replay, priorities=priorities)
-        sample = replays.sample(held, count, sample_key, settings.batch_size, settings.rule, settings.discount)
+        sample = replays.sample(held, count, sample_key, agent.batch_size, rule, agent.discount)
         learner, changed, metrics = update(learner, sample, update_key)
         if changed is not None:
             held = replays.reprioritise(held, sample.indices, changed)
         return (learner, held.priorities), metrics
 
-    warm = clock.reached(settings.learning_starts) & replays.ready(replay, count)
+    warm = clock.reached(agent.learning_starts) & replays.ready(replay, count)
     carry = (learner, replay.priorities)
-    (learner, priorities), metrics = learn_when_warm(warm, step, carry, key, settings.num_updates)
+    (learner, priorities), metrics = learn_when_warm(warm, step, carry, key, agent.num_updates)
     return dataclasses.replace(replay, priorities=priorities), learner, metrics
 
 
-def updates_before(clock: Clock, settings: ReplaySettings) -> jax.Array:
+def updates_before(agent: Fields, clock: Clock) -> jax.Array:
     """Updates that earlier learning events have made from a replay of single steps, int32.
 
     Of the shared clock: carried through the updates of an event, it counts them all, and whatever depends on it stays
     a branch in a population.
     """
-    first = max(1, math.ceil(settings.learning_starts / clock.steps_per_iteration))
-    return jnp.maximum(clock.iterations - first, 0) * settings.num_updates
+    first = max(1, math.ceil(agent.learning_starts / clock.steps_per_iteration))
+    return jnp.maximum(clock.iterations - first, 0) * agent.num_updates
 
 
 def every(

@@ -83,6 +83,28 @@ def measured(differences: jax.Array) -> Moments:
     return Moments(float(jnp.mean(differences)), float(jnp.var(differences, ddof=1)))
 
 
+def observed(utilities: jax.Array, valid: jax.Array) -> dict[str, jax.Array]:
+    """What can be seen of the target difference while an ensemble learns, where true values are not known.
+
+    Args:
+        utilities: of the next states, of ``K`` > 1 target critics, ``[K, B, N, n]``.
+        valid: which of their entries there are, as of `rlx.ops.value_decomposition.valid_choices`.
+
+    Returns:
+        ``target_variance``, of one critic: how much what its best action is worth to it varies over critics; the mean
+        over ``K`` has ``1 / K`` of it. ``target_bias``: how much more the critics' own best actions are worth to them
+        than the best one is to their mean, never negative. ``disagreement``, ``[N]``: the share of critics whose best
+        choice of a component is not their mean's.
+    """
+    own, shared = decomposition.greedy_value(utilities, valid), decomposition.greedy_value(utilities.mean(0), valid)
+    differs = decomposition.greedy(utilities, valid) != decomposition.greedy(utilities.mean(0), valid)
+    return {
+        "target_variance": own.var(axis=0, ddof=1).mean(),
+        "target_bias": (own.mean(axis=0) - shared).mean(),
+        "disagreement": differs.mean((0, 1)),
+    }
+
+
 def _largest(n: int) -> tuple[float, float]:
     """Mean and variance of the largest of ``n`` numbers that are uniform in [-1, 1]."""
     return (n - 1) / (n + 1), 4 * n / ((n + 1) ** 2 * (n + 2))

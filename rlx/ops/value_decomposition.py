@@ -12,21 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rlx.components import by_component
 from rlx.types import Key
 
 # From online and target utilities of the next states, each [K, B, N, n], which of their entries are valid, and a key:
 # the values to bootstrap with, [B] of all critics or [K, B] of each.
 Bootstrap = Callable[[jax.Array, jax.Array, jax.Array, Key], jax.Array]
-
-
-def by_component(flat: jax.Array, nvec: tuple[int, ...], fill: float | bool = 0.0) -> jax.Array:
-    """Cut ``[..., sum(nvec)]`` into components ``[..., N, max(nvec)]``; what a smaller one lacks is ``fill``."""
-    if len(set(nvec)) == 1:
-        return flat.reshape(*flat.shape[:-1], len(nvec), nvec[0])
-    starts = np.concatenate([[0], np.cumsum(nvec)[:-1]])
-    choices = np.arange(max(nvec))
-    indices = np.minimum(starts[:, None] + choices, flat.shape[-1] - 1)
-    return jnp.where(choices < np.array(nvec)[:, None], flat[..., indices], fill)
 
 
 def valid_choices(nvec: tuple[int, ...], action_mask: jax.Array | None) -> jax.Array:

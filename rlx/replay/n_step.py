@@ -27,24 +27,24 @@ class NStepBatch:
         action: action at the start.
         reward: discounted sum over the ``k <= n`` rows used, float32; any further axes are kept.
         discount: the discount to the power ``k``, float32.
-        steps: ``k``, int32.
         terminated: whether the last row used terminated, bool.
         next_obs: observation after the last row used, before any reset.
         action_mask: valid actions at the start, or None.
         next_action_mask: valid actions in ``next_obs``, or None.
         extras: what the agent stored with the start.
+        steps: ``k``, int32; what the replay draws has it.
     """
 
     obs: jax.Array
     action: jax.Array
     reward: jax.Array
     discount: jax.Array
-    steps: jax.Array
     terminated: jax.Array
     next_obs: jax.Array
     action_mask: jax.Array | None
     next_action_mask: jax.Array | None
     extras: dict[str, Any]
+    steps: jax.Array | None = None
 
 
 def valid_starts(ring: Ring, count: int | jax.Array, n: int) -> jax.Array:

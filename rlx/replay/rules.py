@@ -36,3 +36,4 @@ class Prioritised:
 
 
 Rule = Uniform | Newest | ByAge | Prioritised
+UNIFORM = Uniform()

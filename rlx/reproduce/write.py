@@ -1,6 +1,7 @@
 """Write what a reproduction found: the table, its figures, and a verdict on each claim."""
 
 import dataclasses
+import json
 import os
 import shutil
 import tempfile
@@ -192,16 +193,27 @@ def _verdict_text(checked: Checked) -> str:
 
 
 def _provenance(made: Reproduction) -> str:
-    metadata = run_folder.metadata()
-    versions = ", ".join(f"{name} {metadata['versions'][name]}" for name in _PACKAGES)
+    """What trainings wrote down when they began; of other jobs, which write nothing down, this process."""
+    files = [file for folder in made.folders.values() if (file := folder / "metadata.json").is_file()]
+    began = [json.loads(file.read_text()) for file in files] or [run_folder.metadata()]
+    versions = [f"Python {job['python']}, {_listed(job['versions'])}" for job in began]
     lines = [
         f"Command: `{made.command}`",
-        f"Versions: Python {metadata['python']}, {versions}",
-        f"Commit: {metadata['git_commit'] or 'unknown'}",
-        f"Device: {metadata['device']}",
+        f"Versions: {_distinct(versions)}",
+        f"Commit: {_distinct(job['git_commit'] or 'unknown' for job in began)}",
+        f"Device: {_distinct(job['device'] for job in began)}",
         f"Computing time: {duration(made.seconds)}",
     ]
     return "## How it was made\n\n" + "".join(f"- {line}\n" for line in lines)
+
+
+def _listed(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {versions[name]}" for name in _PACKAGES)
+
+
+def _distinct(words: Iterable[str]) -> str:
+    """Each of ``words`` once, in their order."""
+    return "; ".join(dict.fromkeys(words))
 
 
 def _replace(folder: Path, new: Path) -> None:

@@ -85,7 +85,9 @@ def evaluation_keys(seeds: Sequence[int], step: int) -> Key:
 def place(tree: PyTree, mesh: Mesh, spec: PyTree = MEMBERS) -> PyTree:
     """Put ``tree`` on the mesh's devices, split along the member axis where ``spec``, a prefix of it, says so."""
     whole = jax.tree.broadcast(spec, tree, is_leaf=lambda part: isinstance(part, PartitionSpec))
-    return jax.tree.map(lambda leaf, part: jax.device_put(leaf, NamedSharding(mesh, part)), tree, whole)
+    # Programs return arrays without elements as replicated, and one compiled for split ones refuses them.
+    placed = lambda leaf, part: jax.device_put(leaf, NamedSharding(mesh, part if leaf.size else REPLICATED))  # noqa: E731
+    return jax.tree.map(placed, tree, whole)
 
 
 class Advanced(NamedTuple):

@@ -240,7 +240,8 @@ def test_an_event_of_three_updates_in_double_precision():
     params, target_params = doubles(state.params), doubles(state.target_params)
     replay, optimiser, losses, drawn = replays.add(state.replay, rollout, 2), Adam(params, 0.3, 1e-8), [], []
     for key in jax.random.split(KEY, 3):
-        where = np.asarray(replays.sample(replay, 2, key, 3, rules.Uniform(), 1.0).indices)
+        sample_key, _ = jax.random.split(key)
+        where = np.asarray(replays.sample(replay, 2, sample_key, 3, rules.Uniform(), 1.0).indices)
         drawn.append(where.tolist())
         row, env = where // 2, where % 2
         choice = network(params, next_obs[row, env]).argmax(1)

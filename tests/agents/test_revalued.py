@@ -319,8 +319,8 @@ def test_bdqs_gradient_against_finite_differences():
     rng = np.random.default_rng(2)
     flat = jax.tree.map(lambda leaf: leaf[0], rollout_of(rng))
     batch = NStepBatch(
-        flat.obs, flat.action, flat.reward, jnp.full(4, 0.9), jnp.ones(4, jnp.int32), flat.terminated, flat.next_obs,
-        None, None, {},
+        flat.obs, flat.action, flat.reward, jnp.full(4, 0.9), flat.terminated, flat.next_obs, None, None, {},
+        jnp.ones(4, jnp.int32),
     )  # fmt: skip
     grads = jax.grad(agent.branch_loss, has_aux=True)(params, target, Sample(batch, jnp.ones(4), None))[0]
     batch = jax.tree.map(np.asarray, batch)

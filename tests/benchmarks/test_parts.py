@@ -3,8 +3,8 @@
 from types import SimpleNamespace
 
 import pytest
-from benchmarks import breakdown, many_actions, masked_run, members
-from benchmarks.cases import CASES
+from benchmarks import breakdown, many_actions, masked_run, members, scaling
+from benchmarks.cases import CASES, Case
 from benchmarks.report import Settings
 
 
@@ -69,3 +69,26 @@ def test_members_are_measured_in_turns_and_side_by_side(monkeypatch):
 
 def test_members_of_a_case_take_their_steps():
     assert members.stepping(CASES["dqn"], members=2, side_by_side=1, quick=True)() > 0
+
+
+def test_speeds_of_more_members_stand_beside_that_of_one(monkeypatch):
+    monkeypatch.setattr(scaling, "steps_a_second", lambda case, members, settings: 100.0 * members**0.5)
+    report = scaling.measure(scaling.Settings(only="dqn"))
+    assert [(row["case"], row["members"], row["steps/s"]) for row in report.rows] == [
+        ("dqn", 1, 100.0),
+        ("dqn", 8, pytest.approx(282.8427)),
+        ("dqn", 64, 800.0),
+        ("dqn", 512, pytest.approx(2262.7417)),
+    ]
+    assert [row["x one"] for row in report.rows] == pytest.approx([1, 2.828427, 8, 22.627417])
+    assert report.name == "scaling-8-x-cpu-dqn"
+
+
+def test_steps_of_all_members_are_counted(monkeypatch):
+    """Two members of four steps an event, an event a quarter of a second: two events make half a second."""
+    ran = []
+    monkeypatch.setattr(scaling, "whole", lambda agent, env, members, side_by_side: ran.append)
+    monkeypatch.setattr(scaling, "seconds_of", lambda program, times: program(times) or 0.25 * times)
+    case = Case("dqn", {"num_envs": 4}, 1, {"rlx": 1})
+    assert scaling.steps_a_second(case, 2, scaling.Settings(repetitions=3)) == 2 * 4 / 0.25
+    assert ran == [1, 1, 2, 2, 2]

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import switched
 
-from rlx import registry
 from rlx.runner import nans
 
 SCRIPT = Path(__file__).with_name("switched.py")
@@ -27,16 +26,12 @@ def found(task, agents, **switches):
 
 
 @pytest.fixture(scope="session")
-def in_64_bits():
-    return found("numbers", registry.agents(), JAX_ENABLE_X64="1")
-
-
-@pytest.fixture(scope="session")
 def uncompiled():
     return found("train", UNCOMPILED, JAX_DISABLE_JIT="1", JAX_DEBUG_NANS="1")
 
 
-def test_with_64_bits_all_numbers_are_the_same_bits(case, in_64_bits):
+def test_with_64_bits_all_numbers_are_the_same_bits(case):
+    in_64_bits = found("numbers", [case.name], JAX_ENABLE_X64="1")
     assert in_64_bits[case.name] == switched.numbers(case.one)
 
 

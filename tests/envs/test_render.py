@@ -68,6 +68,16 @@ def test_pole_points_where_it_leans(tmp_path):
         assert red[:, side].sum() > 0.7 * red.sum() > 0
 
 
+def test_what_is_wrapped_around_a_task_does_not_change_its_drawing(tmp_path):
+    env = make_env("gymnax/CartPole-v1", sticky_actions=0.3, obs_noise=0.1, reward_noise=0.1)
+    _, state = env.task.reset_env(jax.random.key(0), env.params)
+    leaning = state.replace(task=state.task.replace(x=0.0, theta=1.2))
+    render.render_gif(env, [leaning], [], tmp_path / "wrapped.gif")
+    bare = make_env("gymnax/CartPole-v1")
+    render.render_gif(bare, [leaning.task], [], tmp_path / "bare.gif")
+    assert (tmp_path / "wrapped.gif").read_bytes() == (tmp_path / "bare.gif").read_bytes()
+
+
 def test_image_shows_the_pixel_that_is_on(tmp_path):
     env = make_env("gymnax/DeepSea-bsuite", size=10)
     _, state = env.task.reset_env(jax.random.key(0), env.params)

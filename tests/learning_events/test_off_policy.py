@@ -1,19 +1,20 @@
 import dataclasses
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlx.learning.off_policy import ReplaySettings, every, learn_when_warm, updates_before
-from rlx.replay.rules import Uniform
+from rlx.learning.off_policy import every, learn_when_warm, updates_before
 from rlx.types import Clock
 
 
 def note(learner, key):
     """An update that notes its draw, and whose metric is its number."""
     number, draws = learner
-    return (number + 1, draws.at[number].set(jax.random.uniform(key))), {"number": number.astype(jnp.float32)}
+    values = {"number": number.astype(jnp.float32), "both": jnp.stack([number, -3.0 * number])}
+    return (number + 1, draws.at[number].set(jax.random.uniform(key))), values
 
 
 def learned(warm, key=0, num_updates=4):
@@ -27,6 +28,7 @@ def test_every_update_has_a_key_of_its_own_and_follows_the_one_before():
     assert len(np.unique(draws[:4])) == 4
     assert draws[4:].tolist() == [-1.0, -1.0]
     assert metrics.means["number"] == (0 + 1 + 2 + 3) / 4
+    assert metrics.means["both"].tolist() == [1.5, -4.5]
     assert metrics.updates == 4.0
     (_, others), _ = learned(warm=True, key=1)
     assert not set(draws[:4].tolist()) & set(others[:4].tolist())
@@ -44,10 +46,10 @@ def test_before_it_is_warm_nothing_changes():
 )
 def test_updates_are_counted_from_the_first_event_that_learns(learning_starts, before):
     """Events of 4 steps and 3 updates; the first that learns has 0 updates before it."""
-    settings = ReplaySettings(learning_starts, 3, 1, Uniform(), 1.0)
+    agent = SimpleNamespace(learning_starts=learning_starts, num_updates=3)
     clock = Clock.start(100, 4)
     at = lambda event: dataclasses.replace(clock, iterations=jnp.int32(event))  # noqa: E731
-    assert [int(updates_before(at(event), settings)) for event in (1, 2, 3, 4)] == before
+    assert [int(updates_before(agent, at(event))) for event in (1, 2, 3, 4)] == before
 
 
 def test_every_third_update_changes_something_and_its_losses_are_right_in_a_mean():

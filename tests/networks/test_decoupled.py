@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from rlx.networks.decoupled import DecoupledCritics
+from rlx.networks.decoupled import DecoupledCritics, member_products
 
 KEY = jax.random.key(0)
 
@@ -94,3 +94,17 @@ def test_the_torso_gets_a_share_of_the_branches_gradient(path, share):
     slopes = np.array([(output(leaf + unit) - output(leaf - unit)) / 2e-2 for unit in units])
     np.testing.assert_allclose(found, share * slopes, rtol=0.02, atol=1e-4)
     assert np.abs(slopes).max() > 0.05
+
+
+def test_gradients_of_members_products_and_that_the_kernels_is_not_transposed():
+    rng = np.random.default_rng(0)
+    x, kernel, slope = rng.normal(size=(2, 5, 3)), rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 5, 4))
+    given = [jnp.asarray(array, jnp.float32) for array in (x, kernel, slope)]
+    pulled = lambda x, kernel, slope: jax.vjp(member_products, x, kernel)[1](slope)  # noqa: E731
+    np.testing.assert_allclose(member_products(*given[:2]), x @ kernel, rtol=1e-4, atol=1e-5)
+    for_x, for_kernel = pulled(*given)
+    np.testing.assert_allclose(for_x, slope @ kernel.transpose(0, 2, 1), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(for_kernel, x.transpose(0, 2, 1) @ slope, rtol=1e-4, atol=1e-5)
+    text = jax.jit(pulled).lower(*given).as_text()
+    assert text.count("stablehlo.dot_general") == 2
+    assert "stablehlo.transpose" not in text

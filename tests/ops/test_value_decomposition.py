@@ -21,10 +21,7 @@ def test_the_value_is_a_mean_and_its_best_action_that_of_each_component():
     assert values[0, 2] == -0.5
 
 
-def test_components_of_unequal_size_stand_one_after_the_other():
-    flat = jnp.arange(6.0)
-    assert vd.by_component(flat, (3, 1, 2), fill=-1.0).tolist() == [[0, 1, 2], [3, -1, -1], [4, 5, -1]]
-    assert vd.by_component(flat[None], (3, 3)).tolist() == [[[0, 1, 2], [3, 4, 5]]]
+def test_choices_of_components_of_unequal_size():
     assert vd.valid_choices((3, 1), None).tolist() == [[True, True, True], [True, False, False]]
     mask = jnp.array([True, False, True, True])
     assert vd.valid_choices((3, 1), mask).tolist() == [[True, False, True], [True, False, False]]

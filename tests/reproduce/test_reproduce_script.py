@@ -1,6 +1,7 @@
 """From the command line to the files: what is computed, written, resumed and refused."""
 
 import csv
+import json
 import re
 import sys
 
@@ -74,6 +75,22 @@ def test_how_it_was_made_is_told_without_naming_the_machine(script, papers):
         assert "Device: 8 x cpu (cpu)" in text
         assert re.search(r"Computing time: \d+:\d\d\n", text)
         assert str(papers.parent) not in text
+
+
+def test_what_trainings_wrote_down_of_themselves_is_what_is_told(script, papers):
+    script.main(["toy/count"])
+    folders = sorted((papers.parent / "runs").rglob("count?-*"))
+    assert len(folders) == 2
+    for folder, python in zip(folders, ("3.12.3", "3.13.0"), strict=True):
+        versions = dict.fromkeys(("rlx", "jax", "jaxlib", "numpy", "flax", "optax", "gymnax", "brax"), "9.9")
+        began = {"python": python, "versions": versions, "git_commit": "abc", "device": "1 x made-up (gpu)"}
+        (folder / "metadata.json").write_text(json.dumps(began))
+    script.main(["toy/count"])
+    text = (papers.parent / "results" / "toy" / "count" / "table.md").read_text()
+    assert "Versions: Python 3.12.3, rlx 9.9, jax 9.9, jaxlib 9.9, numpy 9.9, flax 9.9, optax 9.9, gymnax 9.9, " in text
+    assert "; Python 3.13.0, rlx 9.9" in text
+    assert "Commit: abc\n" in text
+    assert "Device: 1 x made-up (gpu)\n" in text
 
 
 def test_what_is_there_is_not_computed_again(script, papers):

@@ -11,6 +11,7 @@ from rlx.errors import ConfigurationError
 from rlx.runner import population
 from rlx.runner.layout import layout_for, side_by_side_for
 from rlx.runner.pieces import Joined
+from rlx.runner.programs import MEMBERS, program_of
 from rlx.types import Clock, Discrete, EnvSpec, Needs
 
 SPEC = EnvSpec("task", (1,), "float32", Discrete(2), None)
@@ -22,6 +23,18 @@ def test_members_are_stacked_leaf_by_leaf():
     assert agents.stride.tolist() == [1.0, 2.0, 0.5]
     assert agents.stride.dtype == jnp.float32
     assert agents.num_envs == 2
+
+
+@pytest.mark.skipif(len(jax.devices()) < 2, reason="needs two devices")
+def test_a_program_takes_its_own_results_where_arrays_have_no_elements():
+    """A restored state is placed, and what a chunk makes of it goes to the next; MJX has many such arrays."""
+    mesh = layout_for(2).mesh
+    assert mesh.size == 2
+    state = population.place({"none": np.zeros((2, 0)), "some": np.zeros((2, 3))}, mesh)
+    program = program_of(mesh, lambda tree: jax.tree.map(lambda x: x + 1, tree), (MEMBERS,), MEMBERS)
+    compiled = program.lower(state).compile()
+    np.testing.assert_array_equal(compiled(compiled(state))["some"], 2)
+    assert len(state["some"].addressable_shards[0].data) == 1
 
 
 def test_members_must_agree_in_what_fixes_shapes():

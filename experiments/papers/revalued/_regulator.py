@@ -1,4 +1,4 @@
-"""What the tables on the factor regulator share: trainings of small agents, and their final returns."""
+"""What the tables on the factor regulator share: agents, their trainings, and what became of them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from rlx.reproduce.jobs import Training
 from rlx.reproduce.table import Scale
 
 PAPER = "Ireland and Montana, ICLR 2024, https://arxiv.org/abs/2401.08850"
-STEPS, EVALUATIONS, LAST = {6: 24_000, 24: 16_000}, 12, 3
+STEPS, EVALUATIONS, LAST = 16_000, 12, 3
 SMALL: Mapping[str, Any] = {
     "num_envs": 8,
     # An update for every five steps of eight environments: eight updates in five events.
@@ -23,12 +23,26 @@ SMALL: Mapping[str, Any] = {
     "learning_starts": 2_000,
     "replay_size": 50_000,
 }
+UPDATES = (STEPS - SMALL["learning_starts"]) // SMALL["rollout_length"]
+ENSEMBLE: Mapping[str, Any] = {"regularise": False, "num_critics": 5}
+DECQN, BDQ, REVALUED = "DecQN", "BDQ", "REValueD, 5 critics"
+# Preset, and what differs from SMALL.
+METHODS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    DECQN: ("decqn", {}),
+    BDQ: ("bdq", {}),
+    REVALUED: ("revalued", ENSEMBLE),
+}
+FINAL = "return of the last three"
+AVERAGE = "average return"
 
 
-def training(name: str, agent: str, components: int, fields: Mapping[str, Any], scale: Scale) -> Training:
-    """All seeds of an agent with ``components`` masses."""
+def training(
+    name: str, method: tuple[str, Mapping[str, Any]], env: Mapping[str, Any], scale: Scale, steps: int = STEPS
+) -> Training:
+    """All seeds of a method in the regulator with these fields, ``num_components`` among them."""
+    agent, fields = method
     run = {
-        "total_steps": STEPS[components],
+        "total_steps": steps,
         "num_evaluations": EVALUATIONS,
         "eval_episodes": 64,
         "num_seeds": scale.seeds,
@@ -36,21 +50,31 @@ def training(name: str, agent: str, components: int, fields: Mapping[str, Any], 
         "tensorboard": False,
     }
     return Training(
-        f"{name}-{components}",
+        name,
         agent=agent,
         env="rlx/factor-regulator",
         agent_fields={**SMALL, **fields},
-        env_fields={"num_components": components},
+        env_fields=env,
         run_fields=run,
-        weight=(fields.get("num_critics", 1) + 3.0) * components / 24,
+        weight=(fields.get("num_critics", 1) + 3.0) * env["num_components"] / 24,
     )
 
 
-def curve(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Steps ``[E]`` and returns ``[seeds, E]`` of all evaluations."""
-    return learning_curves(read_run(folder))
+def name_of(method: str) -> str:
+    """A method's name as a part of a training's."""
+    return method.replace(", ", "-").replace(": ", "-").replace(" ", "_").replace("'", "")
+
+
+def curve(folder: Path, key: str = "evaluation/return_mean") -> tuple[np.ndarray, np.ndarray]:
+    """Steps ``[E]`` and a metric ``[seeds, E]``, by default the returns of all evaluations."""
+    return learning_curves(read_run(folder), key)
 
 
 def final(folder: Path) -> np.ndarray:
     """Mean return of the last three evaluations, ``[seeds]``."""
     return curve(folder)[1][:, -LAST:].mean(axis=1)
+
+
+def average(folder: Path) -> np.ndarray:
+    """Mean return of all evaluations but that before training, ``[seeds]``."""
+    return curve(folder)[1][:, 1:].mean(axis=1)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from papers.revalued._regulator import PAPER, curve, final, training
+from papers.revalued._regulator import DECQN, ENSEMBLE, FINAL, METHODS, PAPER, REVALUED, curve, final, name_of, training
 
 from rlx.report.figures import COLOURS, draw_band, new_figure, tidy
 from rlx.reproduce.jobs import Training
@@ -15,19 +15,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FEW, MANY = 6, 24
-ENSEMBLE = {"regularise": False, "num_critics": 5}
-REVALUED = "REValueD, 5 critics"
-METHODS: dict[str, tuple[str, dict[str, Any]]] = {
-    "DecQN": ("decqn", {}),
-    "BDQ": ("bdq", {}),
-    REVALUED: ("revalued", ENSEMBLE),
+STEPS = {FEW: 24_000, MANY: 16_000}
+ABLATIONS: dict[str, tuple[str, Mapping[str, Any]]] = {
+    **{f"REValueD, {k} critics": ("revalued", {**ENSEMBLE, "num_critics": k}) for k in (1, 2, 3, 10)},
+    "target: mean of maxima": ("revalued", {**ENSEMBLE, "bootstrap": "mean_of_max"}),
+    "target: each critic's own": ("revalued", {**ENSEMBLE, "bootstrap": "independent"}),
 }
-ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
-    **{f"REValueD, {k} critics": ("revalued", ENSEMBLE | {"num_critics": k}) for k in (1, 2, 10)},
-    "target: mean of maxima": ("revalued", ENSEMBLE | {"bootstrap": "mean_of_max"}),
-    "target: each critic's own": ("revalued", ENSEMBLE | {"bootstrap": "independent"}),
-}
-FINAL = "return of the last three"
 
 
 def settings() -> list[tuple[str, int]]:
@@ -35,15 +28,13 @@ def settings() -> list[tuple[str, int]]:
     return [*((method, n) for n in (FEW, MANY) for method in METHODS), *((method, MANY) for method in ABLATIONS)]
 
 
-def name_of(method: str) -> str:
-    """Of a training."""
-    return method.replace(", ", "-").replace(": ", "-").replace(" ", "_").replace("'", "")
-
-
 def jobs(scale: Scale) -> Sequence[Training]:
     """A training for each setting."""
-    known = METHODS | ABLATIONS
-    return [training(name_of(method), known[method][0], n, known[method][1], scale) for method, n in settings()]
+    known = {**METHODS, **ABLATIONS}
+    return [
+        training(f"{name_of(method)}-{n}", known[method], {"num_components": n}, scale, STEPS[n])
+        for method, n in settings()
+    ]
 
 
 def cells(scale: Scale, folders: Mapping[str, Path]) -> Sequence[Cell]:
@@ -56,7 +47,7 @@ def cells(scale: Scale, folders: Mapping[str, Path]) -> Sequence[Cell]:
 
 def ensemble_helps(cells: Cells) -> Outcome:
     """With many components REValueD ends above DecQN."""
-    ours, theirs = (cells.one(components=MANY, method=method).scores for method in (REVALUED, "DecQN"))
+    ours, theirs = (cells.one(components=MANY, method=method).scores for method in (REVALUED, DECQN))
     higher = int((ours > theirs).sum())
     holds = ours.mean() >= 1.15 * theirs.mean() and higher >= len(ours) - 1
     return Outcome(bool(holds), f"{ours.mean():.1f} to {theirs.mean():.1f}, higher for {higher} of {len(ours)} seeds")
@@ -89,7 +80,7 @@ def figures(cells: Cells, folders: Mapping[str, Path]) -> "Mapping[str, Figure]"
 
 
 TABLE = Table(
-    title="Factor regulator: one, five and ten critics, branches, and kinds of targets",
+    title="Factor regulator: one to ten critics, branches, and kinds of targets",
     paper=PAPER,
     source=NOTHING_PUBLISHED,
     scales={"small": Scale(5, "16,000 steps, 24,000 with 6 components", "20 min on 2 cores")},

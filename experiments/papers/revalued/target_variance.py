@@ -32,7 +32,8 @@ def jobs(scale: Scale) -> Sequence[Chunked]:
                 drawn = difference.draw_decomposed(key, nvec, 1.0, 1.0, DRAWS, critics, bootstrap)
                 found[f"{n} {method}"] = np.array([difference.measured(drawn)])
             if 3**n <= 1_000:  # joint actions
-                drawn = difference.draw_joint(jax.random.fold_in(jax.random.key(chunk), -n), nvec, 1.0, 1.0, DRAWS)
+                key = jax.random.fold_in(jax.random.key(chunk), len(found))
+                drawn = difference.draw_joint(key, nvec, 1.0, 1.0, DRAWS)
                 found[f"{n} {DQN}"] = np.array([difference.measured(drawn)])
         return state, found
 
