@@ -50,8 +50,7 @@ class Toy(SAC):
 def one_transition(terminated=False):
     one = lambda x, dtype=jnp.float32: jnp.array([x], dtype)  # noqa: E731
     obs, action = jnp.zeros((1, 2)), jnp.zeros((1, 2))
-    steps = jnp.ones(1, jnp.int32)
-    return NStepBatch(obs, action, one(1.0), one(0.99), steps, one(terminated, bool), obs, None, None, {})
+    return NStepBatch(obs, action, one(1.0), one(0.99), one(terminated, bool), obs, None, None, {})
 
 
 @pytest.fixture
@@ -125,9 +124,8 @@ def test_actions_are_uniform_first_and_then_the_policys():
 
 def minibatch(rng):
     flat = jax.tree.map(lambda leaf: leaf[0], sac_by_hand.rollout_of(rng))
-    steps = jnp.ones(4, jnp.int32)
     return NStepBatch(
-        flat.obs, flat.action, flat.reward, jnp.full(4, 0.9), steps, flat.terminated, flat.next_obs, None, None, {}
+        flat.obs, flat.action, flat.reward, jnp.full(4, 0.9), flat.terminated, flat.next_obs, None, None, {}
     )
 
 
