@@ -7,6 +7,7 @@ from rlx.errors import ConfigurationError, suggest
 from rlx.task_names import names_of
 
 _AGENTS = {
+    "ace": "rlx.agents.ace:ACE",
     "bdq": "rlx.agents.bdq:BDQ",
     "decqn": "rlx.agents.decqn:DecQN",
     "dqn": "rlx.agents.dqn:DQN",
@@ -15,6 +16,7 @@ _AGENTS = {
     "mbma": "rlx.agents.mbma:MBMA",
     "ppo": "rlx.agents.ppo:PPO",
     "revalued": "rlx.agents.revalued:REValueD",
+    "sac": "rlx.agents.sac:SAC",
 }
 
 # A family is a module with `make(name, params=None, **options) -> Built`, see `rlx.envs.family`.

@@ -27,12 +27,16 @@ _REVALUED = {
     "learning_starts": 0,
     "replay_size": 50_000,
 }
+# An update of 256 transitions a step, as in both papers.
+_SAC = {"num_envs": 1, "learning_starts": 0, "random_steps": 0, "replay_size": 100_000}
 SCALED = {
     "ppo-64x64": CASES["ppo-64x64"],
     "dqn": CASES["dqn"],
     "masked-ppo-10x10": CASES["masked-ppo-10x10"],
     "mbma": CASES["mbma"],
     "revalued": Case("revalued", _REVALUED, 1, {"rlx": 1}, "rlx/factor-regulator"),
+    "sac": Case("sac", _SAC, 1, {"rlx": 1}, "gymnax/Pendulum-v1"),
+    "ace": Case("ace", _SAC, 1, {"rlx": 1}, "gymnax/Pendulum-v1"),
     "ppo-64x64-halfcheetah": Case("ppo", cases.PPO_64X64, 1, {"rlx": 1}, "brax/halfcheetah"),
 }
 MEMBERS = (1, 8, 64, 512)

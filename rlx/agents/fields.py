@@ -57,6 +57,8 @@ drop_cut_windows = _switch("leave out n-step windows that a time limit cuts shor
 prioritise = _switch("draw transitions by their error, not uniformly (Schaul et al. 2016)")
 priority_exponent = _number("power of the error in prioritised replay: 0 draws uniformly", "[0, 1]")
 importance_exponent = _number("power of the importance weight that corrects for prioritised replay", "[0, 1]")
+random_steps = _count("environment steps of uniformly random actions", "[0, inf)")
+actor_period = _count("updates of the critics for one of actor, temperature and target critics")
 target_rate = _number("share by which target networks follow in each update: tau", "(0, 1]")
 
 # Gradient descent.
@@ -64,6 +66,11 @@ learning_rate = _number("the optimiser's step size", "(0, inf)")
 anneal = _switch("lower the learning rate linearly to 0 over total_steps")
 adam_epsilon = _number("added to the root in Adam's denominator", "(0, inf)")
 max_grad_norm = _number("largest global norm of a gradient", "(0, inf)")
+
+# Soft actor-critics.
+temperature_learning_rate = _number("step size of the temperature's Adam", "(0, inf)")
+initial_temperature = _number("weight of the entropy at the start: alpha", "(0, inf)")
+target_entropy = _number("entropy that the temperature aims at, per dimension of the action", "(-inf, inf)")
 
 # Losses of actors and critics.
 clip_epsilon = _number("clip range of the probability ratio", "(0, inf)")

@@ -124,13 +124,14 @@ class REValueD:
         """Adam behind a clip of the norm of all critics' gradient together."""
         return optimisers.adam(self.max_grad_norm)
 
-    def value_target(self, params: PyTree, target_params: PyTree, sample: Sample, key: Key) -> jax.Array:
-        """``y = R + discount^n (1 - terminated) v``, ``[B]`` of all critics or ``[K, B]`` of each."""
-        batch = sample.batch
+    def value_target(self, params: PyTree, next_utilities: jax.Array, batch: NStepBatch, key: Key) -> jax.Array:
+        """``y = R + discount^n (1 - terminated) v``, ``[B]`` of all critics or ``[K, B]`` of each.
+
+        ``next_utilities`` are those of the target critics in the next states, ``[K, B, N, n]``.
+        """
         online = self.critics.apply(params, batch.next_obs)
-        target = self.critics.apply(target_params, batch.next_obs)
         valid = decomposition.valid_choices(self.spec.nvec, batch.next_action_mask)
-        value = decomposition.BOOTSTRAPS[self.bootstrap](online, target, valid, key)
+        value = decomposition.BOOTSTRAPS[self.bootstrap](online, next_utilities, valid, key)
         targets = jax.vmap(td.td_target)
         targets = targets if value.ndim == 1 else jax.vmap(targets, (None, None, None, 0))
         return targets(batch.reward, batch.discount, batch.terminated, value)
@@ -147,7 +148,8 @@ class REValueD:
         """Mean Huber loss of every critic's error, and the regulariser; also the errors ``[K, B]`` and metrics."""
         batch, weights = sample.batch, factored.weights(self, sample)
         chex.assert_rank([batch.reward, batch.terminated, weights], 1)
-        y = self.value_target(params, target_params, sample, key)
+        next_utilities = self.critics.apply(target_params, batch.next_obs)
+        y = self.value_target(params, next_utilities, batch, key)
         utility = self.taken(params, batch)
         error = utility.mean(-1) - y  # delta_k = Q_k(s, a) - y
         td_loss = jnp.mean(weights * td.huber(error, 1.0))
@@ -162,11 +164,11 @@ class REValueD:
             "q_value": utility.mean(),
             "td_error": jnp.abs(error).mean(),
         }
-        return loss, (error, metrics | self.diagnostics(target_params, batch))
+        return loss, (error, metrics | self.diagnostics(next_utilities, batch))
 
-    def diagnostics(self, target_params: PyTree, batch: NStepBatch) -> Losses:
+    def diagnostics(self, next_utilities: jax.Array, batch: NStepBatch) -> Losses:
         """What is seen of the target difference (section 4), and about which components critics disagree."""
         if self.num_critics == 1:
             return {}
         valid = decomposition.valid_choices(self.spec.nvec, batch.next_action_mask)
-        return target_difference.observed(self.critics.apply(target_params, batch.next_obs), valid)
+        return target_difference.observed(next_utilities, valid)

@@ -1,6 +1,7 @@
 """Learning from a replay: once there is enough in it, a number of updates in each learning event."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -78,6 +79,31 @@ def learn_from_replay(
     """
     count = clock.iterations * rollout.reward.shape[0]
     replay = replays.add(replay, rollout, count)
+    return learn_from_stored(agent, replay, count, learner, update, key, clock, rule)
+
+
+def learn_from_stored(
+    agent: Fields,
+    replay: Replay,
+    count: jax.Array,
+    learner: PyTree,
+    update: SampleUpdate,
+    key: Key,
+    clock: Clock,
+    rule: Rule = UNIFORM,
+) -> tuple[Replay, PyTree, Metrics]:
+    """The second half of `learn_from_replay`, of a replay that has the rollout already.
+
+    Args:
+        agent: says when, how many and how large.
+        replay: experience so far.
+        count: rows ever written.
+        learner: what is learned.
+        update: see `learn_from_replay`.
+        key: of this learning event.
+        clock: of ``update``.
+        rule: how minibatches are drawn.
+    """
 
     def step(carry: tuple[PyTree, PyTree], key: Key) -> tuple[tuple[PyTree, PyTree], Losses]:
         learner, priorities = carry
@@ -94,3 +120,39 @@ def learn_from_replay(
     carry = (learner, replay.priorities)
     (learner, priorities), metrics = learn_when_warm(warm, step, carry, key, agent.num_updates)
     return dataclasses.replace(replay, priorities=priorities), learner, metrics
+
+
+def updates_before(agent: Fields, clock: Clock) -> jax.Array:
+    """Updates that earlier learning events have made from a replay of single steps, int32.
+
+    Of the shared clock: carried through the updates of an event, it counts them all, and whatever depends on it stays
+    a branch in a population.
+    """
+    first = max(1, math.ceil(agent.learning_starts / clock.steps_per_iteration))
+    return jnp.maximum(clock.iterations - first, 0) * agent.num_updates
+
+
+def every(
+    period: int, number: jax.Array, change: Callable[[PyTree], tuple[PyTree, Losses]], learner: PyTree
+) -> tuple[PyTree, Losses]:
+    """``change`` in those updates whose number is a multiple of ``period``.
+
+    Args:
+        period: at least 1; with 1 there is no branch.
+        number: of this update, int32, see `updates_before`.
+        change: from what is learned to the same after the change, and losses.
+        learner: what is learned.
+
+    Returns:
+        What is learned, and losses; ``period`` times what they are where there are some, else 0, so that they are right
+        in a mean over updates.
+    """
+    if period == 1:
+        return change(learner)
+
+    def changed(learner: PyTree) -> tuple[PyTree, Losses]:
+        learner, losses = change(learner)
+        return learner, jax.tree.map(lambda loss: period * loss, losses)
+
+    nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes_of(change, learner)[1])
+    return jax.lax.cond(number % period == 0, changed, lambda learner: (learner, nothing), learner)

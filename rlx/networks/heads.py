@@ -67,6 +67,35 @@ class ValueNetwork(nn.Module):
         return _dense_head(features, 1, orthogonal(1.0), "head").squeeze(-1)
 
 
+class GaussianNetwork(nn.Module):
+    """Mean and log standard deviation of a Gaussian over actions, both of the observation (Haarnoja et al. 2018).
+
+    The linear heads ``mean`` and ``log_std`` share one torso.
+
+    Attributes:
+        size: dimensions ``D`` of an action.
+        hidden_sizes: widths of the torso's dense layers.
+        activation: see ``MLP``.
+        obs_shape: shape of one observation.
+        kernel_init: initialiser of all kernels; biases start at zero.
+    """
+
+    size: int
+    hidden_sizes: tuple[int, ...]
+    activation: str
+    obs_shape: tuple[int, ...]
+    kernel_init: Initialiser = glorot_uniform()
+
+    @nn.compact
+    def __call__(self, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return mean and log standard deviation, both ``[..., D]``; the latter lies in [-20, 2]."""
+        torso = make_torso(self.obs_shape, self.hidden_sizes, self.activation, self.kernel_init, name="torso")
+        features = torso(obs)
+        mean = _dense_head(features, self.size, self.kernel_init, "mean")
+        log_std = _dense_head(features, self.size, self.kernel_init, "log_std")
+        return mean, jnp.clip(log_std, -20.0, 2.0)
+
+
 class PairNetwork(nn.Module):
     """What follows from an observation and an action: ``size`` numbers.
 
@@ -74,20 +103,22 @@ class PairNetwork(nn.Module):
         size: number of outputs.
         hidden_sizes: widths of the torso's dense layers.
         activation: see ``MLP``.
-        kernel_init: initialiser of the torso's kernels; the head's is orthogonal, biases start at zero.
+        kernel_init: initialiser of the torso's kernels; biases start at zero.
+        head_init: initialiser of the head's kernel.
     """
 
     size: int
     hidden_sizes: tuple[int, ...]
     activation: str
     kernel_init: Initialiser = orthogonal(1.0)
+    head_init: Initialiser = orthogonal(1.0)
 
     @nn.compact
     def __call__(self, obs: jax.Array, action: jax.Array) -> jax.Array:
         """Return ``[..., size]`` for observations ``[..., F]`` and actions ``[..., D]``, both float32."""
         pair = jnp.concatenate([obs, action], axis=-1)
         features = make_torso(pair.shape[-1:], self.hidden_sizes, self.activation, self.kernel_init, name="torso")(pair)
-        return _dense_head(features, self.size, orthogonal(1.0), "head")
+        return _dense_head(features, self.size, self.head_init, "head")
 
 
 class QNetwork(nn.Module):

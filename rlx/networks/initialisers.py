@@ -4,6 +4,7 @@ Each function is cached, so that two modules built with the same arguments compa
 """
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,35 @@ def orthogonal(scale: float) -> Initialiser:
         # One matrix after the other, also under vmap: a batched QR waits for the CPU threads that it itself occupies,
         # and with a member on each of two devices neither ever ends.
         return jax.custom_batching.sequential_vmap(lambda key: draw(key, shape, dtype, out_sharding))(key)
+
+    return init
+
+
+@functools.cache
+def orthogonal_by_reflections() -> Initialiser:
+    """As ``orthogonal(1.0)``, for use in the middle of training: a product of random reflections (Stewart 1980).
+
+    Without LAPACK, whose threads wait for each other on CPU: on a busy machine a QR of 128 x 128 in a compiled program
+    took 25 to 350 ms, this takes 1. Batches are drawn side by side.
+    """
+
+    def init(key: Key, shape: Sequence[int], dtype: Any = jnp.float32, out_sharding: Any = None) -> jax.Array:
+        inputs, outputs = math.prod(shape[:-1]), shape[-1]
+        rows, columns = max(inputs, outputs), min(inputs, outputs)
+        normals = jax.random.normal(key, (columns, rows), dtype)
+
+        def reflect(number: jax.Array, matrix: jax.Array) -> jax.Array:
+            k = columns - 1 - number
+            v = jnp.where(jnp.arange(rows) >= k, normals[k], 0.0)
+            length = jnp.linalg.norm(v)
+            sign = jnp.where(v[k] < 0.0, -1.0, 1.0)
+            v = v.at[k].add(sign * length)
+            # The reflection takes the normal vector to -sign times its length on axis k.
+            matrix = matrix - 2.0 * jnp.outer(v, v @ matrix) / (v @ v)
+            return matrix.at[:, k].multiply(-sign)
+
+        matrix = jax.lax.fori_loop(0, columns, reflect, jnp.eye(rows, columns, dtype=dtype))
+        return (matrix if inputs >= outputs else matrix.T).reshape(shape)
 
     return init
 

@@ -40,12 +40,23 @@ def activation_function(name: str) -> Callable[[jax.Array], jax.Array]:
     return _ACTIVATIONS[name]
 
 
+def activation_functions(names: str, number: int) -> list[Callable[[jax.Array], jax.Array]]:
+    """Those of ``number`` layers, of one name or of several: ``"elu-relu"`` is elu first and relu from then on.
+
+    Raises:
+        ConfigurationError: if there is no function of such a name.
+    """
+    functions = [activation_function(name) for name in names.split("-")]
+    return [functions[min(layer, len(functions) - 1)] for layer in range(number)]
+
+
 class MLP(nn.Module):
     """Dense layers, each followed by the activation; ``[..., F]`` to float32 ``[..., hidden_sizes[-1]]``.
 
     Attributes:
         hidden_sizes: width of each layer; with none, the flattened input is returned.
-        activation: ``"tanh"``, ``"relu"``, ``"swish"``, ``"gelu"``, ``"elu"`` or ``"leaky_relu"``.
+        activation: ``"tanh"``, ``"relu"``, ``"swish"``, ``"gelu"``, ``"elu"`` or ``"leaky_relu"``, or several of them
+            (`activation_functions`).
         kernel_init: initialiser of the kernels; biases start at zero.
         input_rank: number of trailing axes that make one input; they are flattened into ``F``.
     """
@@ -58,9 +69,9 @@ class MLP(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Return the features of ``x``, of any dtype; bytes count as brightness (`rlx.networks.inputs`)."""
-        activate = activation_function(self.activation)
+        activations = activation_functions(self.activation, len(self.hidden_sizes))
         x = _flatten(as_float(x), self.input_rank)
-        for size in self.hidden_sizes:
+        for size, activate in zip(self.hidden_sizes, activations, strict=True):
             x = activate(dense(size, self.kernel_init)(x))
         return x
 
@@ -138,7 +149,7 @@ def make_torso(
     Raises:
         ConfigurationError: if the activation is unknown or a width is not positive.
     """
-    activation_function(activation)
+    activation_functions(activation, len(hidden_sizes))
     if any(size < 1 for size in hidden_sizes):
         raise ConfigurationError(f"hidden_sizes={tuple(hidden_sizes)} has a width below 1; leave that layer out")
     if len(obs_shape) == 3:

@@ -211,12 +211,21 @@ class TanhNormal:
         """Draw float [..., D] in [-1, 1], differentiable in the parameters."""
         return jnp.tanh(Normal(self.mean, self.log_std).sample(key))
 
-    def sample_and_log_prob(self, key: Key) -> tuple[jax.Array, jax.Array]:
-        """Draw as ``sample`` does, with the log-densities [...], exact even where ``tanh`` saturates."""
+    def sample_and_component_log_prob(self, key: Key) -> tuple[jax.Array, jax.Array]:
+        """Draw as ``sample`` does, with the log-densities [..., D] of the dimensions.
+
+        They are exact even where ``tanh`` saturates.
+        """
         noise = jax.random.normal(key, self.mean.shape, self.mean.dtype)
         raw = self.mean + jnp.exp(self.log_std) * noise
         # Not recovered from ``raw``: where the deviation is small the noise would drown in rounding.
-        return jnp.tanh(raw), _normal_log_density(noise, self.log_std) - _tanh_log_slope(raw).sum(-1)
+        density = -(0.5 * jnp.square(noise) + self.log_std + _HALF_LOG_TWO_PI)
+        return jnp.tanh(raw), density - _tanh_log_slope(raw)
+
+    def sample_and_log_prob(self, key: Key) -> tuple[jax.Array, jax.Array]:
+        """Draw as ``sample`` does, with the log-densities [...]."""
+        action, log_probs = self.sample_and_component_log_prob(key)
+        return action, log_probs.sum(-1)
 
     def mode(self) -> jax.Array:
         """The median, float [..., D]: the tangent of the Gaussian's mean."""

@@ -84,7 +84,8 @@ def test_the_target_of_two_critics(bootstrap, terminated, target):
     """One component of two choices; target utilities (1, 0) and (0, 1), reward 0.2, discount 0.9."""
     params = table([[[0.0, 0.0]], [[1.0, 0.0]]], [[[0.0, 0.0]], [[0.0, 1.0]]])
     agent = TableREValueD(spec((2,)), num_critics=2, bootstrap=bootstrap)
-    found = agent.value_target(jnp.zeros_like(params), params, sample([0], terminated=terminated), KEY)
+    batch = sample([0], terminated=terminated).batch
+    found = agent.value_target(jnp.zeros_like(params), agent.critics.apply(params, batch.next_obs), batch, KEY)
     np.testing.assert_allclose(found, [target], rtol=1e-6)
 
 

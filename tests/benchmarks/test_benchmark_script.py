@@ -74,5 +74,7 @@ def test_what_cannot_be_written_is_refused_before_anything_is_measured(toy, tmp_
 def test_an_unknown_benchmark_is_refused():
     with pytest.raises(ConfigurationError, match=r"not 'sped' \(did you mean 'speed'\?\); --list shows them all"):
         benchmark.main(["sped"])
-    with pytest.raises(ConfigurationError, match="not 'repetitions=1'; benchmarks: speed, members, breakdown, "):
+    with pytest.raises(
+        ConfigurationError, match="not 'repetitions=1'; benchmarks: speed, members, scaling, breakdown, "
+    ):
         benchmark.main(["repetitions=1"])

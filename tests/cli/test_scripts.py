@@ -174,8 +174,8 @@ def test_exit_code_2_and_one_line_for_a_refused_configuration(folder):
     done = command("agent=pop", "run_dir=here")
     assert done.returncode == 2
     assert done.stdout == ""
-    presets = "dqn, logq, masked_ppo, masked_ppo_paper, mbma, mbma_code, mbma_paper, ppo"
-    assert done.stderr == f"error: unknown agent 'pop' (did you mean 'ppo'?); agents: {presets}\n"
+    assert done.stderr == f"error: unknown agent 'pop' (did you mean 'ppo'?); agents: {', '.join(cli.presets())}\n"
+    assert "ppo, revalued" in done.stderr
     assert list(folder.iterdir()) == []
 
 

@@ -24,6 +24,7 @@ LIMITS = {
     "batch_size": 16,
     "replay_size": 256,
     "learning_starts": 8,
+    "random_steps": 8,
     "target_period": 3,
     "hidden_size": 16,
     "branch_size": 8,
@@ -33,6 +34,8 @@ LIMITS = {
 SIZES = {*LIMITS, "hidden_sizes", "critic_hidden_sizes", "model_hidden_sizes", "model_updates", "extras_start"}
 # What one agent needs instead. Without negative rewards a negative head that starts at zero stays there.
 OWN: dict[str, dict] = {
+    # Estimates and resets within the first iterations.
+    "ace": {"num_envs": 4, "interval": 8, "window": 12, "reset_period": 2},
     "logq": {"zero_negative": False},
     # What the loop does for this agent alone; the rest of it is PPO's.
     "masked_ppo": {"restarts": True, "step_statistics": True},
@@ -47,6 +50,7 @@ OWN: dict[str, dict] = {
         "first_fit": 2,
         "model_batch_size": 8,
     },
+    "sac": {"num_envs": 4},
 }
 
 # Short enough for many episodes, long enough for CartPole to terminate in some of them.

@@ -48,6 +48,19 @@ OWN: dict[str, dict[str, Any]] = {
         "beta_reg_final": 0.1,
     },
 }
+OWN["sac"] = {
+    "num_envs": 4,
+    "batch_size": 64,
+    "learning_rate": 3e-3,
+    "temperature_learning_rate": 1e-2,
+    "initial_temperature": 0.2,
+    "target_rate": 0.05,
+    "learning_starts": 64,
+    "random_steps": 64,
+    "replay_size": 4_000,
+}
+# One dimension weighs 1 whatever is estimated.
+OWN["ace"] = OWN["sac"] | {"interval": 4_000, "window": 64, "reset_period": 1_000, "weights": "sink"}
 OWN["masked_ppo"] = OWN["ppo"]
 # Its rollouts are longer than the episodes of the probes: only a model of terminations values their actions rightly.
 OWN["mbma"] = OWN["ppo"] | {
@@ -58,7 +71,7 @@ OWN["mbma"] = OWN["ppo"] | {
     "model_batch_size": 64,
     "replay_size": 4096,
 }
-ITERATIONS = {"ppo": 250, "masked_ppo": 250, "mbma": 250, "dqn": 3_000, "logq": 3_000}
+ITERATIONS = {"ace": 3_000, "sac": 3_000, "ppo": 250, "masked_ppo": 250, "mbma": 250, "dqn": 3_000, "logq": 3_000}
 DEFAULT_ITERATIONS = 1_500
 
 
@@ -66,6 +79,12 @@ def best_value(agent, state, obs, mask):
     """The largest ``q+ - q-`` of a log-mapped agent."""
     values = jnp.exp(agent.log_values(state.params, obs))
     return jnp.max(values[..., 0] - values[..., 1], axis=-1, where=mask, initial=-jnp.inf)
+
+
+def greedy_value(agent, state, obs, mask):
+    """The lesser critic's value of the policy's likeliest action; the temperature is near 0 by then."""
+    action = agent.distribution(state.params["actor"], obs).mode()
+    return agent.values(state.params["critics"], obs, action).min(0)
 
 
 # An agent's value of observations [B, 1] with masks [B, A] or None; without an entry only its actions are tested.
@@ -81,6 +100,8 @@ VALUES = {
         agent.network.apply(state.params, obs), axis=-1, where=mask, initial=-jnp.inf
     ),
     "logq": best_value,
+    "ace": lambda agent, state, obs, mask: greedy_value(agent.sac, state, obs, mask),
+    "sac": greedy_value,
 }
 
 

@@ -20,6 +20,8 @@ from rlx import cli
 FILE = Path(__file__).parent / "snapshots" / "digests.json"
 # Options that take other branches than every preset does.
 VARIANTS = {
+    "ace causal": ("ace", {"weights": "sink", "reset": False, "standardise": True, "num_updates": 2}),
+    "ace current": ("ace", {"variant": "lingam", "constants": "leave_out", "actor_period": 2, "num_updates": 3}),
     "dqn released": ("dqn", {"optimiser": "rmsprop", "loss": "huber", "double": False, "num_updates": 2}),
     "dqn extended": ("dqn", {"n_step": 3, "dueling": True, "value_rescaling": True, "rollout_length": 2}),
     "logq released": ("logq", {"optimiser": "rmsprop", "n_step": 3, "released_n_step": True, "num_updates": 2}),

@@ -27,6 +27,18 @@ PENDULUM_MBMA = {
     "extras_start": 4_096,
 }
 
+PENDULUM_SAC = {
+    "num_envs": 4,
+    "num_updates": 4,
+    "hidden_sizes": [64, 64],
+    "batch_size": 64,
+    "learning_rate": 1e-3,
+    "temperature_learning_rate": 1e-3,
+    "learning_starts": 400,
+    "random_steps": 400,
+    "replay_size": 20_000,
+}
+
 
 @pytest.mark.parametrize(
     ("agent", "env", "options", "hyperparameters", "total_steps", "threshold"),
@@ -35,6 +47,7 @@ PENDULUM_MBMA = {
         pytest.param("dqn", CARTPOLE, {}, {}, 12_000, 100, id="dqn"),
         pytest.param("ppo", PENDULUM, {}, PENDULUM_PPO, 160_000, -600, id="ppo-continuous"),
         pytest.param("mbma", PENDULUM, {}, PENDULUM_MBMA, 40_960, -600, id="mbma"),
+        pytest.param("sac", PENDULUM, {}, PENDULUM_SAC, 6_000, -600, id="sac"),
         pytest.param("ppo", PENDULUM, {"discretise": 5}, PENDULUM_PPO, 160_000, -600, id="ppo-discretised"),
     ],
 )

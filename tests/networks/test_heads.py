@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlx.networks.heads import PolicyNetwork, QNetwork, ValueNetwork
+from rlx.networks.heads import GaussianNetwork, PairNetwork, PolicyNetwork, QNetwork, ValueNetwork
 from rlx.types import Box, Discrete, MultiDiscrete
 
 KEY = jax.random.key(0)
@@ -58,6 +58,26 @@ def test_log_std_is_a_parameter_that_ignores_the_observation():
     gradient = jax.grad(lambda params: network.apply(params, obs)[1].sum())(params)["params"]
     np.testing.assert_allclose(gradient["log_std"], [5.0, 5.0])
     assert not gradient["head"]["kernel"].any()
+
+
+def test_a_gaussian_of_the_observation_stays_in_bounds():
+    network = GaussianNetwork(2, (4,), "elu-relu", (3,))
+    obs = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    params = network.init(KEY, obs)
+    weights = jax.tree.map(np.asarray, params["params"])
+    hidden = obs @ weights["torso"]["Dense_0"]["kernel"]
+    features = np.where(hidden > 0, hidden, np.exp(hidden) - 1)
+    mean, log_std = network.apply(params, obs)
+    np.testing.assert_allclose(mean, features @ weights["mean"]["kernel"], atol=1e-5)
+    np.testing.assert_allclose(log_std, features @ weights["log_std"]["kernel"], atol=1e-5)
+    params["params"]["log_std"]["bias"] = jnp.array([50.0, -50.0])
+    np.testing.assert_array_equal(network.apply(params, obs)[1], np.tile(np.float32([2.0, -20.0]), (6, 1)))
+
+
+def test_a_pair_network_sees_both_and_initialises_its_head():
+    network = PairNetwork(1, (), "relu", head_init=jax.nn.initializers.constant(2.0))
+    params = network.init(KEY, jnp.zeros(2), jnp.zeros(1))
+    np.testing.assert_allclose(network.apply(params, jnp.array([1.0, 3.0]), jnp.array([-0.5])), [7.0])
 
 
 def test_value_is_linear_in_the_features():

@@ -34,6 +34,18 @@ def test_mlp_applies_the_activation_after_every_layer(name):
     np.testing.assert_allclose(module.apply(params, x), expected, atol=1e-5)
 
 
+def test_mlp_takes_an_activation_for_the_first_layers_and_another_from_then_on():
+    x = np.random.default_rng(0).normal(size=(2, 4)).astype(np.float32)
+    module = MLP((5, 5, 3), "elu-relu")
+    params = module.init(KEY, x)
+    expected = x
+    for layer, name in (("Dense_0", "elu"), ("Dense_1", "relu"), ("Dense_2", "relu")):
+        expected = activations(expected @ np.asarray(params["params"][layer]["kernel"]))[name]
+    np.testing.assert_allclose(module.apply(params, x), expected, atol=1e-5)
+    with pytest.raises(ConfigurationError, match="unknown activation 'rely'"):
+        make_torso((4,), (5,), "elu-rely")
+
+
 def test_mlp_kernels_are_orthogonal_with_gain_root_two_and_biases_zero():
     params = MLP((16, 4)).init(KEY, jnp.zeros(16))["params"]
     for layer, width in (("Dense_0", 16), ("Dense_1", 4)):

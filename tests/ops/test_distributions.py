@@ -311,6 +311,14 @@ def test_tanh_normal_entropy_estimate_averages_to_the_entropy():
     np.testing.assert_allclose(np.mean(estimates), expected, atol=tolerance)
 
 
+def test_tanh_normal_tells_the_log_density_of_each_dimension():
+    """Each is that of the dimension alone, at the action that was drawn."""
+    action, log_probs = TanhNormal(jnp.asarray(MEAN), jnp.asarray(LOG_STD)).sample_and_component_log_prob(KEY)
+    for i in range(log_probs.shape[-1]):
+        alone = TanhNormal(jnp.asarray(MEAN)[..., i : i + 1], jnp.asarray(LOG_STD)[..., i : i + 1])
+        np.testing.assert_allclose(log_probs[..., i], alone.log_prob(action[..., i : i + 1]), atol=1e-4)
+
+
 @pytest.mark.parametrize("quantity", ["normal", "tanh", "reparametrised"])
 def test_continuous_gradients(quantity):
     @jax.jit
