@@ -15,8 +15,8 @@ def trained(case):
     return host(case.three.advance(case.three.start(), case.iterations))
 
 
-@pytest.mark.parametrize("index", [0, 1, 2])
-def test_a_member_equals_the_same_member_alone(case, trained, index):
+def test_a_member_equals_the_same_member_alone(case, trained):
+    index = 2  # neither its seed nor its hyperparameters are the first's
     agents = [case.different[index]]
     alone = host(case.one.advance(case.one.start(agents, seeds=(index,)), case.iterations, agents=agents))
     leaves = zip(jax.tree.leaves_with_path(member(trained, index)), jax.tree.leaves(alone), strict=True)

@@ -80,9 +80,9 @@ def test_nothing_is_learned_before_learning_starts(name, learning_starts, first)
     assert not same(states[first + 1].params, states[first].params)
 
 
-@pytest.mark.parametrize("name", agents_with("target_period", "learning_starts"))
+@pytest.mark.parametrize("name", agents_with("target_period", "learning_starts", "n_step"))
 def test_the_target_network_is_copied_at_every_period(name):
-    agent, env = made(name, target_period=3, learning_starts=0)
+    agent, env = made(name, target_period=3, learning_starts=0, n_step=1)
     states = history(agent, env, 7)
     assert same(states[0].target_params, states[0].params)
     for iteration, state in enumerate(states[1:], start=1):
