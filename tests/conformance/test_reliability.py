@@ -21,6 +21,8 @@ EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 ITERATIONS = 12
 HALF = ITERATIONS // 2
+# One of each kind of learner; in the same process all are resumed, by the last test here.
+IN_A_NEW_PROCESS = ("ace", "dqn", "mbma", "ppo")
 
 
 def steps(case, iterations):
@@ -46,7 +48,9 @@ def stopped(case, finished, tmp_path):
     return folder
 
 
-def test_resumed_in_a_new_process_it_ends_in_the_same_bits(finished, stopped):
+def test_resumed_in_a_new_process_it_ends_in_the_same_bits(case, finished, stopped):
+    if case.name not in IN_A_NEW_PROCESS:
+        pytest.skip("one of each kind of learner is resumed in a new process")
     resume = [sys.executable, str(EXPERIMENTS / "train.py"), f"resume={stopped}"]
     subprocess.run(resume, check=True, capture_output=True)
     assert last_step(stopped) == last_step(finished)
