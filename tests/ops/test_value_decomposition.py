@@ -79,3 +79,13 @@ def test_the_anchor_has_no_gradient():
         jnp.zeros((1, 1, 2))
     )
     assert not grads.any()
+
+
+def test_where_components_must_agree_no_decomposition_tells_actions_apart():
+    """Two components of two choices, rewarded for being equal: the nearest mean of utilities is 0.5 everywhere."""
+    actions = np.array(list(itertools.product(range(2), repeat=2)))
+    design = np.stack([(actions[:, i] == choice) / 2 for i in range(2) for choice in range(2)], axis=1)
+    reward = (actions[:, 0] == actions[:, 1]).astype(float)
+    utilities = jnp.asarray(np.linalg.lstsq(design, reward)[0].reshape(2, 2))
+    fitted = vd.value_of(utilities, jnp.asarray(actions), ALL[:, :2])
+    np.testing.assert_allclose(fitted, 0.5, rtol=1e-6)
