@@ -64,6 +64,8 @@ import os, signal, sys, threading
 import jax, jax.numpy as jnp
 from rlx.runner.waiting import wait
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background inherits that it is ignored
+
 @jax.jit
 def forever(number):
     return jax.lax.fori_loop(0, number, lambda i, x: jnp.sin(x + i), jnp.zeros(1000))
