@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 PEERS := .bench-peers
 SBX := .bench-sbx
 TORCH := .bench-torch
+LINGAM := .bench-lingam
 PIP := -m pip --disable-pip-version-check install --quiet
 
 .PHONY: setup demo test lint format bench bench-peers clean
@@ -36,7 +37,7 @@ format: setup
 bench: setup
 	$(BIN)/python experiments/benchmark.py speed
 
-bench-peers: $(PEERS)/.installed $(SBX)/.installed $(TORCH)/.installed
+bench-peers: $(PEERS)/.installed $(SBX)/.installed $(TORCH)/.installed $(LINGAM)/.installed
 
 # Peers in environments of their own: sets known to work together on Python 3.11.
 $(PEERS)/.installed:
@@ -57,5 +58,10 @@ $(TORCH)/.installed:
 	$(TORCH)/bin/python $(PIP) torch==2.13.0
 	touch $@
 
+$(LINGAM)/.installed:
+	$(PYTHON) -m venv $(LINGAM)
+	$(LINGAM)/bin/python $(PIP) lingam==1.13.0
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(PEERS) $(SBX) $(TORCH) build *.egg-info
+	rm -rf $(VENV) $(PEERS) $(SBX) $(TORCH) $(LINGAM) build *.egg-info

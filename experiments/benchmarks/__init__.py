@@ -10,5 +10,7 @@ BENCHMARKS = {
     "masked_run": "how long a training of masked PPO in microRTS takes, and what of it",
     "startup": "how long commands take until they say or do something, beside the import of JAX",
     "factored": "an update of REValueD, beside PyTorch and its own matrix products",
+    "lingam": "causal discovery, beside the package that it follows",
+    "soft": "an update of SAC beside its matrix products, and what ACE adds to it",
     "many_actions": "what share of a learning event of MBMA each part takes",
 }

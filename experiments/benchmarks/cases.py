@@ -30,6 +30,22 @@ _DQN = _MLP | {
 _DQN_10_ENVS = _DQN | {"num_envs": 10, "num_updates": 5, "batch_size": 100}
 
 
+# As SAC is used, without steps before learning.
+SAC: dict[str, Any] = {
+    "num_envs": 1,
+    "num_updates": 1,
+    "batch_size": 256,
+    "hidden_sizes": [256, 256],
+    "learning_rate": 3e-4,
+    "discount": 0.99,
+    "target_rate": 0.005,
+    "activation": "relu",
+    "replay_size": 100_000,
+    "learning_starts": 0,
+    "random_steps": 0,
+}
+
+
 PPO_64X64 = _PPO | {"num_envs": 64, "rollout_length": 64}
 PPO_2048X32 = _PPO | {"num_envs": 2048, "rollout_length": 32}
 MASKED_PPO: dict[str, Any] = {"num_envs": 16, "rollout_length": 64, "num_epochs": 4, "num_minibatches": 4}
@@ -57,7 +73,7 @@ class Case:
         members: trained at once.
         iterations: learning events in one repetition, for each system that is measured, so that it takes about a
             second on two idle cores, or is a single one that takes longer.
-        env: where; the peers' workers know CartPole only.
+        env: where; the peers' workers know CartPole, and for SAC Pendulum.
     """
 
     algorithm: str
@@ -74,7 +90,7 @@ class Case:
     @property
     def updates_per_iteration(self) -> int:
         """Gradient updates of the policy, or of DQN's values, that one member makes in a learning event."""
-        if self.algorithm == "dqn":
+        if self.algorithm in ("dqn", "sac"):
             return self.hyperparameters["num_updates"]
         return self.hyperparameters["num_epochs"] * self.hyperparameters["num_minibatches"]
 
@@ -102,6 +118,8 @@ CASES = {
     "dqn-8-seeds": Case("dqn", _DQN, 8, {"rlx": 1000, "rejax": 160}),
     "dqn-10-envs": Case("dqn", _DQN_10_ENVS, 1, {"rlx": 1000, "rejax": 160}),
     "dqn-10-envs-8-seeds": Case("dqn", _DQN_10_ENVS, 8, {"rlx": 300, "rejax": 20}),
+    "sac": Case("sac", SAC, 1, {"rlx": 300, "rejax": 200, "sbx": 150}, _PENDULUM),
+    "sac-8-seeds": Case("sac", SAC, 8, {"rlx": 40, "rejax": 25}, _PENDULUM),
     "masked-ppo-10x10": Case("masked_ppo", MASKED_PPO, 1, {"rlx": 3}, _MICRORTS),
     "masked-ppo-10x10-3-seeds": Case("masked_ppo", MASKED_PPO, 3, {"rlx": 1}, _MICRORTS),
     "masked-ppo-10x10-8-seeds": Case("masked_ppo", MASKED_PPO, 8, {"rlx": 1}, _MICRORTS),

@@ -4,15 +4,19 @@ from typing import Any
 
 import jax
 from protocol import Compile, Repeat, serve
-from rejax import DQN, PPO
+from rejax import DQN, PPO, SAC
 
 
 def build(task: dict[str, Any]) -> Compile:
     """Make the algorithm; a repetition is a training from keys of its own to the final states."""
-    hyperparameters = {"ppo": ppo, "dqn": dqn}[task["algorithm"]](task["hyperparameters"])
+    hyperparameters = {"ppo": ppo, "dqn": dqn, "sac": sac}[task["algorithm"]](task["hyperparameters"])
     steps = task["iterations"] * task["steps_per_iteration"]
-    algorithm = {"ppo": PPO, "dqn": DQN}[task["algorithm"]].create(
-        env="CartPole-v1", total_timesteps=steps, eval_freq=steps, skip_initial_evaluation=True, **hyperparameters
+    algorithm = {"ppo": PPO, "dqn": DQN, "sac": SAC}[task["algorithm"]].create(
+        env=task["env"].partition("/")[2],
+        total_timesteps=steps,
+        eval_freq=steps,
+        skip_initial_evaluation=True,
+        **hyperparameters,
     )
     algorithm = algorithm.replace(eval_callback=lambda algorithm, state, key: ())
     single = task["members"] == 1
@@ -64,6 +68,24 @@ def dqn(ours: dict[str, Any]) -> dict[str, Any]:
         "ddqn": ours["double"],
         "learning_rate": ours["learning_rate"],
         "max_grad_norm": ours["max_grad_norm"],
+    }
+
+
+def sac(ours: dict[str, Any]) -> dict[str, Any]:
+    """SAC with rlx's hyperparameters, in rejax's words: it always clips gradients by element, here at nothing."""
+    return {
+        "agent_kwargs": {"activation": ours["activation"]},
+        "hidden_layer_sizes": ours["hidden_sizes"],
+        "num_envs": ours["num_envs"],
+        "num_epochs": ours["num_updates"],
+        "batch_size": ours["batch_size"],
+        "buffer_size": ours["replay_size"],
+        "fill_buffer": ours["learning_starts"],
+        "target_update_freq": ours["num_envs"],
+        "polyak": 1.0 - ours["target_rate"],
+        "gamma": ours["discount"],
+        "learning_rate": ours["learning_rate"],
+        "max_grad_norm": 1e9,
     }
 
 

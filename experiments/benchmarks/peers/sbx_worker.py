@@ -1,25 +1,25 @@
-"""Stable-Baselines Jax as ``benchmark.py speed`` measures it: ``model.learn`` on Gymnasium's CartPole-v1, one seed."""
+"""Stable-Baselines Jax as ``benchmark.py speed`` measures it: ``model.learn`` on a task of Gymnasium, one seed."""
 
 from typing import Any
 
 import flax.linen as nn
 from protocol import Compile, Repeat, serve
-from sbx import DQN, PPO
+from sbx import DQN, PPO, SAC
 from stable_baselines3.common.env_util import make_vec_env
 
 
 def build(task: dict[str, Any]) -> Compile:
     """Make the environments; the compilation counts the first iteration, a repetition goes on from there."""
     ours = task["hyperparameters"]
-    env = make_vec_env("CartPole-v1", n_envs=ours["num_envs"])
+    env = make_vec_env(task["env"].partition("/")[2], n_envs=ours["num_envs"])
     settings: dict[str, Any] = {
         "policy_kwargs": {"net_arch": ours["hidden_sizes"], "activation_fn": getattr(nn, ours["activation"])},
         "learning_rate": ours["learning_rate"],
-        **{"ppo": ppo, "dqn": dqn}[task["algorithm"]](ours),
+        **{"ppo": ppo, "dqn": dqn, "sac": sac}[task["algorithm"]](ours),
     }
 
     def compile_and_start() -> Repeat:
-        model = {"ppo": PPO, "dqn": DQN}[task["algorithm"]]("MlpPolicy", env, **settings)
+        model = {"ppo": PPO, "dqn": DQN, "sac": SAC}[task["algorithm"]]("MlpPolicy", env, **settings)
         model.learn(task["steps_per_iteration"])
         steps = task["iterations"] * task["steps_per_iteration"]
 
@@ -50,6 +50,19 @@ def dqn(ours: dict[str, Any]) -> dict[str, Any]:
         "train_freq": 1,
         "gradient_steps": ours["num_updates"],
         "target_update_interval": ours["target_period"] * ours["num_envs"],
+    }
+
+
+def sac(ours: dict[str, Any]) -> dict[str, Any]:
+    """SAC with rlx's hyperparameters, in the words of Stable-Baselines."""
+    return {
+        "buffer_size": ours["replay_size"],
+        "learning_starts": ours["learning_starts"],
+        "batch_size": ours["batch_size"],
+        "tau": ours["target_rate"],
+        "gamma": ours["discount"],
+        "train_freq": 1,
+        "gradient_steps": ours["num_updates"],
     }
 
 
