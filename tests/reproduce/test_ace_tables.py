@@ -4,7 +4,16 @@ import json
 
 import numpy as np
 import pytest
-from papers.ace import entropy_allocation, identification, online_weights, reset
+from papers.ace import (
+    _comparison,
+    comparison,
+    entropy_allocation,
+    full,
+    identification,
+    learning,
+    online_weights,
+    reset,
+)
 
 from rlx.reproduce import chunks
 from rlx.reproduce.table import Cell, Cells, Scale
@@ -61,6 +70,90 @@ def test_claims_about_the_bandit(causal, holds):
 def test_the_trainings_can_be_built(table):
     for job in table.jobs(table.TABLE.scales["small"]):
         job.check()
+
+
+def test_those_of_the_comparisons_can_be_composed():
+    small, paper = (
+        _comparison.jobs(scale) for scale in (*comparison.TABLE.scales.values(), full.TABLE.scales["paper"])
+    )
+    assert (len(small), len(paper)) == (12, 20)
+    methods = {job.name: (job.settings["agent"]["weights"], job.settings["agent"]["reset"]) for job in small[:4]}
+    assert methods == {
+        "halfcheetah-SAC": ("none", False),
+        "halfcheetah-SAC_and_reset": ("none", True),
+        "halfcheetah-causal_SAC": ("lingam", False),
+        "halfcheetah-ACE": ("lingam", True),
+    }
+    assert {job.settings["agent"]["reset_period"] for job in small} == {20_000}
+    assert {job.settings["agent"]["batch_size"] for job in paper} == {512}
+    assert paper[-1].settings["env"]["action_size"] == 19
+    trained = {job.name: job.settings["agent"] for job in learning.jobs(learning.TABLE.scales["small"])}
+    assert {name: fields.get("reset_period") for name, fields in trained.items()} == {
+        "sac-Pendulum-v1": None,
+        "ace-Pendulum-v1": 3_000,
+        "sac-inverted_pendulum": None,
+        "ace-inverted_pendulum": 4_000,
+        "sac-halfcheetah": None,
+        "ace-halfcheetah": 20_000,
+    }
+
+
+def written_run(folder, values, distance=0.0):
+    """A run of seeds with these returns at evaluations, ``[seeds, E]``; from the second on, weights have a distance."""
+    folder.mkdir()
+    (folder / "config.yaml").write_text("agent: {}\n")
+    (folder / "metadata.json").write_text("{}")
+    rows = [
+        {"step": 1_000 * index, "member": seed, "evaluation/return_mean": value}
+        | ({"update/weights_from_uniform": distance if index > 1 else 0.0} if index else {})
+        for seed, curve in enumerate(values)
+        for index, value in enumerate(curve)
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("means", "distances", "holds"),
+    [
+        # SAC, with resets, causal, ACE; the seeds of each differ by 10.
+        ((100, 100, 130, 160), (0.05, 0.01), [True, True, True, True]),
+        ((100, 100, 95, 104), (0.05, 0.01), [None, False, True, True]),
+        ((100, 100, 130, 60), (0.05, 0.04), [False, False, False, False]),
+    ],
+)
+def test_claims_of_the_comparison(means, distances, holds, tmp_path):
+    scale, folders = comparison.TABLE.scales["small"], {}
+    for job in _comparison.jobs(scale):
+        method = next(
+            name for name in _comparison.METHODS if job.name.endswith(f"-{_comparison.job_name('/', name)[1:]}")
+        )
+        mean = means[list(_comparison.METHODS).index(method)]
+        distance = distances[0 if job.name.startswith("halfcheetah") else 1]
+        folders[job.name] = written_run(tmp_path / job.name, [[0.0, *[mean + at] * 5] for at in (-5.0, 5.0)], distance)
+    cells = Cells(tuple(_comparison.cells(scale, folders)), "mean")
+    assert cells.one(task="brax/hopper", method="ACE", metric="mean return of all evaluations").scores.tolist() == [
+        means[3] - 5,
+        means[3] + 5,
+    ]
+    assert cells.one(task="brax/hopper", method="ACE", metric="weights from uniform").scores.tolist() == pytest.approx(
+        [distances[1]] * 2
+    )
+    assert [claim.check(cells).holds for claim in comparison.TABLE.claims] == holds
+
+
+@pytest.mark.parametrize(("falls", "holds"), [(1, [True] * 6), (2, [False, False, False, False, True, True])])
+def test_claims_about_learning(falls, holds, tmp_path):
+    """Of five seeds so many end badly; in halfcheetah all gain 600."""
+    ends = {learning.PENDULUM: (-150.0, -900.0), learning.BALANCE: (1000.0, 300.0), learning.RUN: (600.0, 600.0)}
+    folders = {}
+    for task, (good, bad) in ends.items():
+        for agent in learning.AGENTS:
+            name = learning.job_name(agent, task)
+            finals = [bad] * falls + [good] * (5 - falls)
+            folders[name] = written_run(tmp_path / name, [[0.0, *[final] * 3] for final in finals])
+    cells = Cells(tuple(learning.cells(learning.TABLE.scales["small"], folders)), "mean")
+    assert [claim.check(cells).holds for claim in learning.TABLE.claims] == holds
 
 
 @pytest.mark.parametrize(
