@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from rlx.agents import fields
+from rlx.errors import ConfigurationError
 from rlx.learning.off_policy import Losses, learn_from_replay
 from rlx.networks.dynamics import flat_observation
 from rlx.networks.ensemble import init_ensemble
@@ -140,6 +141,11 @@ class Symphony:
         Raises:
             ConfigurationError: if exploration is shorter than one event.
         """
+        if not self.exploration_events:
+            event = self.num_envs * self.rollout_length
+            raise ConfigurationError(
+                f"exploration_steps={self.exploration_steps} is less than a learning event of {event} steps; take more"
+            )
         actor_key, critic_key = jax.random.split(key)
         obs = flat_observation(self.spec, jnp.zeros(self.spec.obs_shape))
         pair = jnp.concatenate([obs, jnp.zeros(self.spec.action_shape)])
@@ -168,7 +174,7 @@ class Symphony:
     ) -> tuple[SymphonyState, Metrics]:
         """Store the rollout; once exploration is over, update on minibatches, rewards in units of their first size."""
         exploring = clock.iterations <= self.exploration_events
-        share = jnp.abs(rollout.reward).mean() / max(self.exploration_events, 1)
+        share = jnp.abs(rollout.reward).mean() / self.exploration_events
         reward_size = state.reward_size + jnp.where(exploring, share, 0.0)
         # Without any reward in all of exploration the released code divides by 0.
         unit = jnp.where(reward_size > 0, reward_size, 1.0)
