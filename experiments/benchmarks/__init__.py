@@ -10,5 +10,6 @@ BENCHMARKS = {
     "masked_run": "how long a training of masked PPO in microRTS takes, and what of it",
     "startup": "how long commands take until they say or do something, beside the import of JAX",
     "factored": "an update of REValueD, beside PyTorch and its own matrix products",
+    "symphony": "an update of Symphony, beside PyTorch, its matrix products and its replay",
     "many_actions": "what share of a learning event of MBMA each part takes",
 }

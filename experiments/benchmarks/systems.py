@@ -41,6 +41,9 @@ PEERS = {
     "rejax": System("rejax", ROOT / ".bench-peers" / "bin" / "python", ROOT, "rejax_worker.py"),
     "sbx": System("sbx", ROOT / ".bench-sbx" / "bin" / "python", ROOT, "sbx_worker.py"),
     "PyTorch": System("PyTorch", ROOT / ".bench-torch" / "bin" / "python", ROOT, "torch_worker.py"),
+    "PyTorch, Symphony": System(
+        "PyTorch, Symphony", ROOT / ".bench-torch" / "bin" / "python", ROOT, "torch_symphony.py"
+    ),
 }
 
 
