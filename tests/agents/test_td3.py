@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import td3_by_hand
-from by_hand import assert_trees_close, gradient
+from by_hand import assert_trees_close, doubles, gradient
 from flax import struct
 from sac_by_hand import rollout_of
 
@@ -82,11 +82,13 @@ def minibatch(rng):
 
 def test_gradients_against_finite_differences():
     agent = TD3(SPEC, **SMALL)
-    params = agent.init(jax.random.key(3)).params
+    params = agent.init(jax.random.key(1)).params
     batch, y = minibatch(np.random.default_rng(2)), np.linspace(-1.0, 1.0, 4)
     plain = jax.tree.map(np.asarray, batch)
     grads = jax.grad(lambda p: agent.actor_loss(p, params["critics"], batch.obs))(params["actor"])
-    loss = lambda p: td3_by_hand.actor_loss(p, params["critics"], plain.obs)  # noqa: E731
+    critics = doubles(params["critics"])
+    loss = lambda p: td3_by_hand.actor_loss(p, critics, plain.obs)  # noqa: E731
+    assert np.abs(grads["params"]["head"]["kernel"]).max() > 1e-3
     assert_trees_close(grads, gradient(loss, params["actor"]), rtol=1e-3, atol=1e-5)
     grads = jax.grad(lambda p: agent.critic_loss(p, batch, jnp.float32(y))[0])(params["critics"])
     loss = lambda p: td3_by_hand.critic_loss(agent, p, plain, y)  # noqa: E731

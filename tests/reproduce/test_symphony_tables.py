@@ -168,7 +168,7 @@ def test_chi_square_tells_other_weights():
     rng = np.random.default_rng(0)
     even = np.bincount(rng.integers(0, 20_000, 200_000), minlength=20_000)
     assert 0.01 < sampling.chi_square(even, np.ones(20_000)) < 0.99
-    assert sampling.chi_square(even, np.linspace(0.9, 1.1, 20_000)) < 1e-6
+    assert sampling.chi_square(even, np.linspace(0.8, 1.2, 20_000)) < 1e-6
 
 
 def test_the_replay_that_is_measured(monkeypatch):
@@ -212,7 +212,7 @@ def test_claims_about_draws(p, quarter, last, holds, tmp_path):
 @pytest.mark.parametrize(
     ("td3", "ddpg", "peer", "holds"),
     [
-        ([-150] * 4 + [-900], [-199] * 5, [-200] * 5, [True, True, False]),
+        ([-150] * 4 + [-900], [-199] * 5, [-140] * 5, [True, True, False]),
         ([-150] * 5, [-150] * 3 + [-201] * 2, [-140, -150, -160, -150, -150], [True, False, True]),
         ([-150] * 4, [-150] * 4, [-150] * 4, [None, None, True]),
     ],
