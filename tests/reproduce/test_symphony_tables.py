@@ -114,21 +114,22 @@ def test_claims_about_components(spread, worse, holds, tmp_path):
             {"Symphony_S3": {"evaluation/action_above_half": 0.26, "evaluation/action_change": 0.4}},
             [True, False, False],
         ),
-        ({"SAC-3_updates_a_step": {"evaluation/return_mean": 99.0}}, [False, True, True]),
+        ({"SAC-3_updates_a_step": {"evaluation/return_mean": 109.0}}, [False, True, True]),
     ],
 )
 def test_claims_about_the_hopper(changes, holds, tmp_path):
-    """Returns begin at 0; the others use half of their range in half of their steps."""
-    folders = {}
-    for job in brax.jobs(SCALE):
+    """Random actions return 10; the others use half of their range in half of their steps."""
+    folders = {"random_actions": tmp_path / "random_actions"}
+    folders["random_actions"].mkdir()
+    chunks.write_outputs(folders["random_actions"], 0, {"return": np.array([10.0])})
+    chunks.write_state(folders["random_actions"], np.zeros(()), chunks.Position(1, 1, 0.0))
+    for job in brax.jobs(SCALE)[1:]:
         folders[job.name] = tmp_path / job.name
         ours = job.name == "Symphony_S3"
         held = ROWS | {"evaluation/return_mean": 200.0, "evaluation/power": 3.0} | SIGMA_BETA
         held |= {} if ours else {"evaluation/action_above_half": 0.5, "evaluation/action_change": 0.3}
         held |= changes.get(job.name, {})
-        write_run(
-            folders[job.name], lambda step, seed, held=held: held if step else held | {"evaluation/return_mean": 0.0}
-        )
+        write_run(folders[job.name], lambda step, seed, held=held: held)
     assert verdicts(brax, folders) == holds
 
 
