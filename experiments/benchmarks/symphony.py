@@ -220,8 +220,8 @@ def all_products(kernels: Mapping[str, Sequence[jax.Array]], seen: jax.Array, ac
 
 def chained(kernels: Sequence[jax.Array], x: jax.Array) -> jax.Array:
     """What the layers of all critics make of ``x`` ``[B, F]`` without all else, ``[K, B, n]``."""
-    x = jnp.broadcast_to(x, (len(kernels[0]), *x.shape))
-    for kernel in kernels:
+    x = jnp.einsum("bf,kfo->kbo", x, kernels[0])
+    for kernel in kernels[1:]:
         x = member_products(x, kernel)
     return x
 

@@ -187,7 +187,7 @@ class Symphony:
         learner = Learner(state.params, state.target_params, state.opt_state, state.mean_value)
         rule = self.rule(state.replay.ring.capacity)
         replay, learner, metrics = learn_from_replay(self, state.replay, rollout, learner, descend, key, clock, rule)
-        return SymphonyState(*learner, replay, reward_size), metrics
+        return SymphonyState(**learner._asdict(), replay=replay, reward_size=reward_size), metrics
 
     def policy(self, state: SymphonyState, timestep: Timestep, key: Key, mode: Mode) -> jax.Array:
         """The policy without noise, or with it."""

@@ -66,15 +66,15 @@ def evaluate(
         scene = (task_state, timestep, memory)
         (task_state, timestep, memory), action = _act(agent, env, agent_state, scene, act_key, env_key, mode)
         added = lambda total, term: total.add(jnp.where(ended, 0.0, term))  # noqa: E731
-        action = executed(action) if measured(env.spec) else None
-        used = {} if action is None else measures(action, last, counted.lengths == 0)
+        last_action = executed(action) if measured(env.spec) else None
+        used = {} if last_action is None else measures(last_action, last, counted.lengths == 0)
         counted = Evaluation(
             returns=added(counted.returns, timestep.reward),
             lengths=counted.lengths + ~ended,
             counters={name: added(total, timestep.info[name]) for name, total in counted.counters.items()},
             actions={name: added(total, used[name]) for name, total in counted.actions.items()},
         )
-        return task_state, timestep, memory, ended | timestep.terminated | timestep.truncated, counted, action, key
+        return task_state, timestep, memory, ended | timestep.terminated | timestep.truncated, counted, last_action, key
 
     memory = start_memory(agent, agent_state, num_episodes)
     last = jnp.zeros((num_episodes, *env.spec.action_shape)) if measured(env.spec) else None

@@ -83,11 +83,11 @@ def test_products_are_those_of_an_update():
     kernels = {name: [jnp.ones(shape) for shape in layers] for name, layers in shapes.items()}
     kernels["targets"] = kernels["critics"]
     alone = products_in(lambda k, s: symphony.all_products(k, s, 2), kernels, jnp.ones((2, 4, 7)))
-    sorted_nodes = [key for key in products_in(gradient, params, params["critics"]) if key[0] == 6]
     found = products_in(gradient, params, params["critics"])
-    for key in sorted_nodes:
-        del found[key]
+    nodes = [(6, 24, 4), (4, 6, 24)]  # of a minibatch of 4, forward and back
+    assert [found.pop(key) for key in nodes] == [1, 1]
     assert alone == found
+    # Forward; of actor and online critics weights of three layers and inputs of two; of the targets inputs of three.
     assert alone.total() == 3 * 3 + (3 + 2) * 2 + 3
 
 

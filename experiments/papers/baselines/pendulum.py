@@ -90,7 +90,8 @@ def solves(name: str) -> Claim:
 def no_worse(cells: Cells) -> Outcome:
     """Our TD3 beside the peer's, over the whole course."""
     ours, theirs = (cells.one(method=name, metric=AREA).scores for name in (TD3, SBX))
-    error = np.hypot(*(x.std(ddof=1) / len(x) ** 0.5 if len(x) > 1 else 0.0 for x in (ours, theirs)))
+    errors = [x.std(ddof=1) / len(x) ** 0.5 if len(x) > 1 else 0.0 for x in (ours, theirs)]
+    error = float(np.hypot(errors[0], errors[1]))
     words = f"{ours.mean():.0f} to {theirs.mean():.0f}, standard error of the difference {error:.0f}"
     return Outcome(bool(ours.mean() >= theirs.mean() - error), words)
 

@@ -76,7 +76,7 @@ def cells(scale: Scale, folders: Mapping[str, Path]) -> Sequence[Cell]:
         steps, returns = curve(folder)
         for level, published in zip(LEVELS, REACHED[name], strict=True):
             reached = steps_to(level, steps - exploration, returns)
-            found.append(Cell(setting, f"thousand steps to {level}", [reached / 1e3], published / 1e3))
+            found.append(Cell(setting, f"thousand steps to {level}", np.array([reached / 1e3]), published / 1e3))
         found += [
             Cell(setting, NUMBER, episodes(folder), EPISODES[name]),
             Cell(setting, FINAL, returns[:, -1]),

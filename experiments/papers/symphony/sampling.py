@@ -24,7 +24,10 @@ WRITTEN, BATCH, BATCHES = 5_000, 2_000, 500  # a million draws a seed
 DRAWS = BATCH * BATCHES
 EPISODE = 24  # mean length, as of the untrained humanoid
 FILLS = 20
-RULES = {"fading": rules.ByAge(sampling.inverse_cdf_of(fading.age_weights(ROWS))), "uniform": rules.UNIFORM}
+RULES: Mapping[str, rules.Rule] = {
+    "fading": rules.ByAge(sampling.inverse_cdf_of(fading.age_weights(ROWS))),
+    "uniform": rules.UNIFORM,
+}
 WEIGHTS = {"fading": fading.age_weights(ROWS), "uniform": np.ones(ROWS)}
 # Of the formula, by the specification: mean of i / N, effective sample size / N, mass of the oldest quarter and half.
 EXPECTED = {"mean age rank": 0.6218, "effective size": 0.80, "oldest quarter": 0.045, "oldest half": 0.33}
