@@ -59,7 +59,10 @@ OWN["sac"] = {
     "random_steps": 64,
     "replay_size": 4_000,
 }
+# Random actions throughout: a deterministic policy at its bound no longer sees what else there is. Where the value of
+# actions is a step, more noise on those of targets than this would blur it.
 OWN["td3"] = {name: OWN["sac"][name] for name in OWN["sac"] if "temperature" not in name}
+OWN["td3"] |= {"random_steps": 12_000, "target_noise": 0.02}
 # Without what keeps its actions small.
 OWN["symphony"] = {
     "num_envs": 4,
@@ -84,7 +87,7 @@ OWN["mbma"] = OWN["ppo"] | {
     "replay_size": 4096,
 }
 ITERATIONS = {"ace": 3_000, "sac": 3_000, "ppo": 250, "masked_ppo": 250, "mbma": 250, "dqn": 3_000, "logq": 3_000}
-ITERATIONS["td3"] = ITERATIONS["sac"]
+ITERATIONS |= {"td3": 3_000, "symphony": 600}
 DEFAULT_ITERATIONS = 1_500
 # What an agent cannot learn by its own design: Symphony's actor learns where steps lead, and none leads to 0 there.
 BEYOND = {("symphony", "elsewhere")}
