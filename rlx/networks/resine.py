@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from rlx.networks.dense import linear
+from rlx.networks.gradient_dropout import gradient_dropout
 from rlx.networks.initialisers import symmetric_uniform
-from rlx.ops.gradient_dropout import gradient_dropout
 from rlx.types import Key
 
 KEPT = 0.5  # share of gradients that dropout leaves

@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlx.ops.gradient_dropout import gradient_dropout
+from rlx.networks.gradient_dropout import gradient_dropout
 
 
 def test_values_pass_and_gradients_pass_at_random_and_unscaled():
