@@ -130,6 +130,7 @@ The environment
 {line("env=gymnax/CartPole-v1", "", "one of the environments above")}
 {describe(EnvSettings, "env.")}
 {line("env.backend=spring", "brax/* only", f"physics: {', '.join(BRAX_BACKENDS)}")}
+{line("env.action_semantics=native", "brax/humanoid", "gym_v4: what actions mean in Gymnasium's Humanoid-v4")}
 {_own_options(words)}
 
 The agent

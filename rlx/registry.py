@@ -17,6 +17,8 @@ _AGENTS = {
     "ppo": "rlx.agents.ppo:PPO",
     "revalued": "rlx.agents.revalued:REValueD",
     "sac": "rlx.agents.sac:SAC",
+    "symphony": "rlx.agents.symphony:Symphony",
+    "td3": "rlx.agents.td3:TD3",
 }
 
 # A family is a module with `make(name, params=None, **options) -> Built`, see `rlx.envs.family`.

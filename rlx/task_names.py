@@ -115,6 +115,7 @@ OWN = {
     "mirrored-chain": "rlx.envs.chain:MirroredChain",
     "gap-chain": "rlx.envs.chain:GapChain",
     "corridor": "rlx.envs.chain:Corridor",
+    "continuous-cartpole": "rlx.envs.continuous_cartpole:ContinuousCartPole",
     "deceptive-bandit": "rlx.envs.deceptive_bandit:DeceptiveBandit",
     "factor-regulator": "rlx.envs.factor_regulator:FactorRegulator",
     "linear-quadratic": "rlx.envs.linear_quadratic:LinearQuadratic",

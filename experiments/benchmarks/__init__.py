@@ -12,5 +12,6 @@ BENCHMARKS = {
     "factored": "an update of REValueD, beside PyTorch and its own matrix products",
     "lingam": "causal discovery, beside the package that it follows",
     "soft": "an update of SAC beside its matrix products, and what ACE adds to it",
+    "symphony": "an update of Symphony, beside PyTorch, its matrix products and its replay",
     "many_actions": "what share of a learning event of MBMA each part takes",
 }

@@ -42,6 +42,9 @@ PEERS = {
     "sbx": System("sbx", ROOT / ".bench-sbx" / "bin" / "python", ROOT, "sbx_worker.py"),
     "PyTorch": System("PyTorch", ROOT / ".bench-torch" / "bin" / "python", ROOT, "torch_worker.py"),
     "lingam": System("lingam", ROOT / ".bench-lingam" / "bin" / "python", ROOT, "lingam_worker.py"),
+    "PyTorch, Symphony": System(
+        "PyTorch, Symphony", ROOT / ".bench-torch" / "bin" / "python", ROOT, "torch_symphony.py"
+    ),
 }
 
 

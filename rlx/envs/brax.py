@@ -4,12 +4,13 @@ Brax's own training wrappers are left out: they restart every episode from one c
 limit for a termination. MJX, which Brax is made of, is loaded without Warp: it runs in its JAX implementation here.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from rlx.envs.family import Built, constructor_options, unknown_option, unknown_task
+from rlx.envs.gym_v4 import SEMANTICS, Unclamped
 from rlx.envs.gymnax_api import Environment, EnvParams, spaces
 from rlx.envs.imports import without
 from rlx.envs.quiet import quiet
@@ -20,10 +21,18 @@ from rlx.types import Key, PyTree
 # `brax.fluid`, which only the swimmer needs, passes `jnp.clip` an argument that JAX has removed.
 _BROKEN = {"swimmer": "brax/swimmer cannot run: Brax's fluid forces do not work with current JAX; try brax/reacher"}
 _TIME_LIMIT = 1000
+# Those that scale actions to the range of their controls.
+_SCALED = ("humanoid", "humanoidstandup", "inverted_pendulum", "pusher")
 
 
 class BraxTask(Environment):
-    """A bare Brax environment behind the Gymnax API. It never truncates itself: rlx owns the time limit."""
+    """A bare Brax environment behind the Gymnax API. It never truncates itself: rlx owns the time limit.
+
+    What it counts is ``power``, an estimate of what the actuators do: the sum over joints of ``|torque x velocity|``
+    after a step, in the units of the model.
+    """
+
+    counters: ClassVar[tuple[str, ...]] = ("power",)
 
     def __init__(self, name: str, env: Any) -> None:
         self._name = name
@@ -47,10 +56,20 @@ class BraxTask(Environment):
     def step_env(
         self, key: Key, state: PyTree, action: jax.Array, params: EnvParams
     ) -> tuple[jax.Array, PyTree, jax.Array, jax.Array, dict[str, Any]]:
-        """Take one step; ``info`` holds Brax's metrics."""
+        """Take one step; ``info`` holds Brax's metrics, and the power."""
         # Brax updates the metrics dictionary of the state it is given in place: hand it a rebuilt one.
         state = self.env.step(jax.tree.map(lambda leaf: leaf, state), action)
-        return state.obs, state, state.reward, state.done, dict(state.metrics)
+        info = dict(state.metrics) | {"power": self.power(state.pipeline_state, action)}
+        return state.obs, state, state.reward, state.done, info
+
+    def power(self, body: PyTree, action: jax.Array) -> jax.Array:
+        """The power of an action ``[D]`` in [-1, 1], scalar; ``body`` is Brax's pipeline state."""
+        from brax import actuator
+
+        low, high = self.env.sys.actuator.ctrl_range.T
+        control = low + 0.5 * (action + 1.0) * (high - low) if self.name in _SCALED else action
+        torque = actuator.to_tau(self.env.sys, control, body.q, body.qd)
+        return jnp.abs(torque * body.qd).sum()
 
     def observe(self, key: Key, state: PyTree, action: jax.Array | None, params: EnvParams) -> jax.Array:
         """The observation that belongs to ``state``."""
@@ -72,8 +91,15 @@ class BraxTask(Environment):
         return html.render(self.env.sys, bodies, height="100vh", colab=False)
 
 
-def make(name: str, params: PyTree | None = None, *, backend: str = "spring", **options: Any) -> Built:
-    """Build a Brax environment; ``options`` are its constructor's.
+def make(
+    name: str,
+    params: PyTree | None = None,
+    *,
+    backend: str = "spring",
+    action_semantics: str = "native",
+    **options: Any,
+) -> Built:
+    """Build a Brax environment; ``options`` are its constructor's, ``action_semantics`` those of `rlx.envs.gym_v4`.
 
     Raises:
         ConfigurationError: if the name, the backend or an option is unknown, or the environment cannot run.
@@ -98,5 +124,23 @@ def make(name: str, params: PyTree | None = None, *, backend: str = "spring", **
                 raise unknown_option(full_name, option, known | {"backend"})
         if options:
             env = brax_envs.get_environment(name, backend=backend, **options)
-    task = BraxTask(name, env)
+    task = with_semantics(full_name, BraxTask(name, env), action_semantics)
     return Built(task, task.default_params if params is None else params, reset_mode="pool")
+
+
+def with_semantics(full_name: str, task: BraxTask, semantics: str) -> Environment:
+    """The task with actions that mean what ``semantics`` says.
+
+    Raises:
+        ConfigurationError: if there is no such meaning, or none for this task.
+    """
+    if semantics not in SEMANTICS:
+        hint = suggest(semantics, SEMANTICS)
+        raise ConfigurationError(
+            f"{full_name}: unknown action_semantics {semantics!r}{hint}; there are {', '.join(SEMANTICS)}"
+        )
+    if semantics == "native":
+        return task
+    if task.name != "humanoid":
+        raise ConfigurationError(f"{full_name}: action_semantics=gym_v4 is of brax/humanoid only; leave it out")
+    return Unclamped(task)

@@ -22,12 +22,27 @@ SampleUpdate = Callable[[PyTree, Sample, Key], tuple[PyTree, jax.Array | None, L
 
 
 class Fields(Protocol):
-    """The hyperparameters that `learn_from_replay` reads of an agent."""
+    """What `learn_from_replay` reads of an agent, its hyperparameters or made of them."""
 
-    learning_starts: int
-    num_updates: int
-    batch_size: int
-    discount: float
+    @property
+    def learning_starts(self) -> int:
+        """Environment steps before the first update."""
+        ...
+
+    @property
+    def num_updates(self) -> int:
+        """Updates in one learning event."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Transitions in a minibatch."""
+        ...
+
+    @property
+    def discount(self) -> float:
+        """Of one step."""
+        ...
 
 
 def learn_when_warm(

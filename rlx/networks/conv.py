@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 from flax import linen as nn
 
-from rlx.networks.dense import dense
+from rlx.networks.dense import linear
 from rlx.networks.initialisers import fan_in_uniform, symmetric_uniform
 from rlx.networks.inputs import as_float
 from rlx.networks.torsos import convolve
@@ -44,8 +44,8 @@ class ConvNetwork(nn.Module):
             x = nn.relu(largest(self._convolution(x, layer, number), layer.pool))
         x = x.reshape((*x.shape[:-3], math.prod(x.shape[-3:])))
         for size in self.hidden_sizes:
-            x = nn.relu(_linear(x, size))
-        outputs = _linear(x, self.num_outputs or 1)
+            x = nn.relu(linear(x, size))
+        outputs = linear(x, self.num_outputs or 1)
         return outputs if self.num_outputs else outputs.squeeze(-1)
 
     def _convolution(self, x: jax.Array, layer: ConvLayer, number: int) -> jax.Array:
@@ -62,11 +62,6 @@ def largest(x: jax.Array, size: int) -> jax.Array:
     height, width = x.shape[-3] // size, x.shape[-2] // size
     x = x[..., : height * size, : width * size, :]
     return x.reshape((*x.shape[:-3], height, size, width, size, x.shape[-1])).max((-4, -2))
-
-
-def _linear(x: jax.Array, size: int) -> jax.Array:
-    """A dense layer that begins with ``W, b ~ U(-1 / sqrt(fan_in), 1 / sqrt(fan_in))``, PyTorch's default."""
-    return dense(size, fan_in_uniform(), symmetric_uniform(1.0 / math.sqrt(x.shape[-1])))(x)
 
 
 # Of Huang and Ontañón 2022 (table 5) by the shape of a microRTS observation, each with a dense layer of 128 on top.

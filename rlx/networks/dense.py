@@ -1,11 +1,12 @@
 """A dense layer whose weight gradient is fast on CPU."""
 
+import math
 from typing import Any
 
 import jax
 from flax import linen as nn
 
-from rlx.networks.initialisers import Initialiser, zeros
+from rlx.networks.initialisers import Initialiser, fan_in_uniform, symmetric_uniform, zeros
 
 
 def dense(size: int, kernel_init: Initialiser, bias_init: Initialiser = zeros) -> nn.Dense:
@@ -13,6 +14,11 @@ def dense(size: int, kernel_init: Initialiser, bias_init: Initialiser = zeros) -
     if jax.default_backend() != "cpu":
         return nn.Dense(size, kernel_init=kernel_init, bias_init=bias_init)
     return nn.Dense(size, kernel_init=kernel_init, bias_init=bias_init, dot_general=_dot_general)
+
+
+def linear(x: jax.Array, size: int) -> jax.Array:
+    """A new dense layer of ``x`` that begins with ``W, b ~ U(-1 / sqrt(F), 1 / sqrt(F))``, PyTorch's default."""
+    return dense(size, fan_in_uniform(), symmetric_uniform(1.0 / math.sqrt(x.shape[-1])))(x)
 
 
 def _dot_general(x: jax.Array, kernel: jax.Array, dimension_numbers: Any, precision: Any = None) -> jax.Array:

@@ -96,6 +96,30 @@ class GaussianNetwork(nn.Module):
         return mean, jnp.clip(log_std, -20.0, 2.0)
 
 
+class DeterministicNetwork(nn.Module):
+    """One action of an observation (Lillicrap et al. 2016).
+
+    Attributes:
+        size: dimensions ``D`` of an action.
+        hidden_sizes: widths of the torso's dense layers.
+        activation: see ``MLP``.
+        obs_shape: shape of one observation.
+        kernel_init: initialiser of all kernels; biases start at zero.
+    """
+
+    size: int
+    hidden_sizes: tuple[int, ...]
+    activation: str
+    obs_shape: tuple[int, ...]
+    kernel_init: Initialiser = glorot_uniform()
+
+    @nn.compact
+    def __call__(self, obs: jax.Array) -> jax.Array:
+        """Return actions ``[..., D]``, hyperbolic tangents."""
+        torso = make_torso(self.obs_shape, self.hidden_sizes, self.activation, self.kernel_init, name="torso")
+        return jnp.tanh(_dense_head(torso(obs), self.size, self.kernel_init, "head"))
+
+
 class PairNetwork(nn.Module):
     """What follows from an observation and an action: ``size`` numbers.
 

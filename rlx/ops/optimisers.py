@@ -75,6 +75,21 @@ def adamw(
     return _optimiser(max_grad_norm, optax.scale_by_adam(b1, b2, eps), optax.add_decayed_weights(weight_decay))
 
 
+def adamw_uncorrected(weight_decay: Scalar, b1: Scalar, b2: Scalar, eps: Scalar = 1e-8) -> Optimiser:
+    """Adam with decoupled weight decay and without bias correction (Ishuov et al. 2025, eq. 6).
+
+    ``theta - lr (m / (sqrt(v) + eps) + decay theta)``. Its first steps are as long as ``(1 - b1) / sqrt(1 - b2)`` times
+    the learning rate.
+
+    Args:
+        weight_decay: share of every parameter that a step subtracts, times the learning rate.
+        b1: decay of the gradient's running mean, in [0, 1).
+        b2: decay of the squared gradient's running mean, in [0, 1).
+        eps: added to the root in the denominator.
+    """
+    return _optimiser(None, _scale_by_running_means(b1, b2, eps), optax.add_decayed_weights(weight_decay))
+
+
 def sgd(max_grad_norm: Scalar | None = None) -> Optimiser:
     """Plain gradient descent.
 
@@ -147,6 +162,26 @@ def _optimiser(max_grad_norm: Scalar | None, *scalings: optax.GradientTransforma
         return optax.apply_updates(params, updates), opt_state
 
     return Optimiser(transform.init, step)
+
+
+class _RunningMeans(NamedTuple):
+    """Of gradients and of their squares."""
+
+    mean: PyTree
+    square: PyTree
+
+
+def _scale_by_running_means(b1: Scalar, b2: Scalar, eps: Scalar) -> optax.GradientTransformation:
+    """``m / (sqrt(v) + eps)`` of running means that begin at 0 and stay as they are."""
+
+    def update(grads: PyTree, state: _RunningMeans, params: PyTree = None) -> tuple[PyTree, _RunningMeans]:
+        mean = jax.tree.map(lambda m, g: b1 * m + (1.0 - b1) * g, state.mean, grads)
+        square = jax.tree.map(lambda v, g: b2 * v + (1.0 - b2) * g * g, state.square, grads)
+        scaled = jax.tree.map(lambda m, v: m / (jnp.sqrt(v) + eps), mean, square)
+        return scaled, _RunningMeans(mean, square)
+
+    zeros = lambda params: jax.tree.map(jnp.zeros_like, params)  # noqa: E731
+    return optax.GradientTransformation(lambda params: _RunningMeans(zeros(params), zeros(params)), update)
 
 
 def _flatten_small(transform: optax.GradientTransformation) -> optax.GradientTransformation:

@@ -90,7 +90,14 @@ def create(
     return Replay(ring=ring, priorities=priorities, queue=None, n_step=n_step)
 
 
-def create_tiled(example: Transition, block_size: int, copies: int, num_envs: int, rollout_length: int) -> Replay:
+def create_tiled(
+    example: Transition,
+    block_size: int,
+    copies: int,
+    num_envs: int,
+    rollout_length: int,
+    requeue_terminations: bool = True,
+) -> Replay:
     """Return an empty replay of single steps that its first block fills, and in which terminations never fade.
 
     Args:
@@ -99,13 +106,15 @@ def create_tiled(example: Transition, block_size: int, copies: int, num_envs: in
         copies: how often the block is tiled, one copy after the other.
         num_envs: parallel environments.
         rollout_length: rows of one ``add``.
+        requeue_terminations: if not, they fade as all else.
 
     Raises:
         ConfigurationError: if the block is too small for one rollout, or there is no copy.
     """
     block = transitions.replay_rows("block_size", block_size, num_envs, rollout_length, 1)
     ring = rings.init(example, block * copies, num_envs)
-    return Replay(ring=ring, priorities=None, queue=requeue.init(ring.capacity, num_envs, block), n_step=1)
+    queue = requeue.init(ring.capacity, num_envs, block, requeue_terminations)
+    return Replay(ring=ring, priorities=None, queue=queue, n_step=1)
 
 
 def add(replay: Replay, rollout: Transition, count: int | jax.Array) -> Replay:

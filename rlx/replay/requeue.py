@@ -8,6 +8,8 @@ The released code rolls the whole list instead, by 1 or by 2; here nothing moves
 The pointers depend on data, so under ``vmap`` this write is a scatter, unlike the one of `rlx.replay.ring`.
 """
 
+import dataclasses
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -26,15 +28,17 @@ class Queue:
     Attributes:
         pointer: physical rows, int32 ``[N]``; the offset ``i`` from the oldest lies ``1 + i`` rows after it.
         block: rows that are tiled; the ring holds a whole number of them.
+        spares: whether terminations are spared.
     """
 
     pointer: jax.Array
     block: int = struct.field(pytree_node=False)
+    spares: bool = struct.field(pytree_node=False, default=True)
 
 
-def init(capacity: int, num_envs: int, block: int) -> Queue:
+def init(capacity: int, num_envs: int, block: int, spares: bool = True) -> Queue:
     """Return the queue of an empty ring: once full, its last rows are overwritten first."""
-    return Queue(pointer=jnp.full(num_envs, capacity - 1, jnp.int32), block=block)
+    return Queue(pointer=jnp.full(num_envs, capacity - 1, jnp.int32), block=block, spares=spares)
 
 
 def write(ring: Ring, queue: Queue, rows: Transition, count: int | jax.Array) -> tuple[Ring, Queue]:
@@ -61,12 +65,13 @@ def write(ring: Ring, queue: Queue, rows: Transition, count: int | jax.Array) ->
         # A loop of one turn or of many, rather than a `cond`, which would copy the whole ring.
         data = jax.lax.fori_loop(0, jnp.where(filling, capacity // queue.block, 1), put, data)
         following = (pointer + 1) % capacity
-        following = (following + data.terminated[following, envs]) % capacity
+        if queue.spares:
+            following = (following + data.terminated[following, envs]) % capacity
         return (data, jnp.where(filling, pointer, following)), None
 
     times = count + jnp.arange(rows.reward.shape[0])
     (data, pointer), _ = jax.lax.scan(step, (ring.data, queue.pointer), (rows, times))
-    return Ring(data), Queue(pointer, queue.block)
+    return Ring(data), dataclasses.replace(queue, pointer=pointer)
 
 
 def physical_row(ring: Ring, queue: Queue, offset: jax.Array, env: jax.Array) -> jax.Array:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Curves = Mapping[str, tuple[np.ndarray, np.ndarray]]
 MEMBERS_DRAWN = 5
+_CAPTION = "line: interquartile mean over seeds; band: 95 % bootstrap interval"
 
 
 def plot_learning_curves(curves: Curves, path: Path, title: str = "", ylabel: str = "return") -> None:
@@ -40,13 +41,31 @@ def learning_curves_figure(
     """
     figure, all_axes = new_figure()
     axes = all_axes[0, 0]
+    _draw_curves(axes, curves)
+    _draw_references(axes, references or {})
+    _finish(axes, title, ylabel)
+    figure.supxlabel(_CAPTION, fontsize=7, color="0.45")
+    return figure
+
+
+def panels_figure(panels: Mapping[str, Curves], title: str = "") -> "Figure":
+    """Draw several metrics side by side, by the label of their axis, each as ``learning_curves_figure`` does.
+
+    Raises:
+        ConfigurationError: if matplotlib is not installed.
+    """
+    figure, all_axes = new_figure(1, len(panels), width=4.8 * len(panels), height=3.8)
+    for axes, (ylabel, curves) in zip(all_axes[0], panels.items(), strict=True):
+        _draw_curves(axes, curves)
+        _finish(axes, title, ylabel)
+    figure.supxlabel(_CAPTION, fontsize=7, color="0.45")
+    return figure
+
+
+def _draw_curves(axes: "Axes", curves: Curves) -> None:
     for index, (label, (steps, values)) in enumerate(curves.items()):
         style = ("-", "--", ":")[index // len(COLOURS) % 3]
         _draw_curve(axes, label, np.asarray(steps), np.asarray(values), COLOURS[index % len(COLOURS)], style)
-    _draw_references(axes, references or {})
-    _finish(axes, title, ylabel)
-    figure.supxlabel("line: interquartile mean over seeds; band: 95 % bootstrap interval", fontsize=7, color="0.45")
-    return figure
 
 
 def _draw_curve(axes: "Axes", label: str, steps: np.ndarray, values: np.ndarray, colour: str, style: str) -> None:

@@ -8,6 +8,7 @@ from flax import struct
 from rlx.envs import vector
 from rlx.envs.api import Env
 from rlx.runner.acting import remember, start_memory
+from rlx.runner.action_use import ActionUse
 from rlx.runner.episodes import Episodes
 from rlx.types import Agent, Clock, Key, PyTree, Timestep, Transition
 
@@ -21,12 +22,14 @@ class Scene:
         timestep: what the agent acts on next, its memory not yet taken in.
         memory: what acting carries along (`rlx.types.Memory`); ``None`` for most agents.
         episodes: the account of the episodes.
+        actions: the account of continuous actions; ``None`` where they are not.
     """
 
     env: vector.VectorState
     timestep: Timestep
     memory: PyTree
     episodes: Episodes
+    actions: ActionUse | None
 
 
 def set_scene(agent: Agent, env: Env, agent_state: PyTree, key: Key, solved_return: float | None = None) -> Scene:
@@ -34,7 +37,8 @@ def set_scene(agent: Agent, env: Env, agent_state: PyTree, key: Key, solved_retu
     num_envs = agent.needs.num_envs
     env_state, timestep = vector.reset(env, key, num_envs)
     memory = start_memory(agent, agent_state, num_envs)
-    return Scene(env_state, timestep, memory, Episodes.start(num_envs, solved_return))
+    account = Episodes.start(num_envs, solved_return), ActionUse.start(env.spec, num_envs)
+    return Scene(env_state, timestep, memory, *account)
 
 
 def collect(
@@ -52,6 +56,8 @@ def collect(
         scene = dataclasses.replace(scene, env=env_state, timestep=timestep, episodes=scene.episodes.abandon())
     if needs.memory is not None and needs.memory.of_state:
         scene = dataclasses.replace(scene, memory=start_memory(agent, agent_state, needs.num_envs))
+
+    start, actions = scene.timestep, scene.actions
 
     def step(scene: Scene, key: Key) -> tuple[Scene, tuple[Transition, jax.Array | None]]:
         act_key, env_key = jax.random.split(key)
@@ -72,8 +78,11 @@ def collect(
             info=following.info,
             task_state=scene.env.task_state if needs.task_states else None,
         )
-        return Scene(env_state, following, memory, episodes), (transition, returns if episodes.milestones else None)
+        after = Scene(env_state, following, memory, episodes, None)
+        return after, (transition, returns if episodes.milestones else None)
 
+    scene = dataclasses.replace(scene, actions=None)
     scene, (rollout, returns) = jax.lax.scan(step, scene, jax.random.split(key, needs.rollout_length))
     episodes = scene.episodes.after_rollout(rollout, returns, clock.iterations * needs.rollout_length)
-    return dataclasses.replace(scene, episodes=episodes), rollout
+    actions = None if actions is None else actions.after(start, rollout)
+    return dataclasses.replace(scene, episodes=episodes, actions=actions), rollout

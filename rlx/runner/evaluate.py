@@ -12,6 +12,7 @@ from flax import struct
 from rlx.envs import vector
 from rlx.envs.api import Env
 from rlx.runner.acting import remember, start_memory
+from rlx.runner.action_use import MEASURES, executed, measured, measures
 from rlx.runner.settings import RunSettings
 from rlx.runner.waiting import compile_ahead
 from rlx.sums import Sum
@@ -27,6 +28,7 @@ class Evaluation:
         returns: undiscounted, float32 ``[n]``.
         lengths: int32 ``[n]``.
         counters: sums of what the task counts (``env.spec.counters``), float32 ``[n]`` by name.
+        actions: sums of the measures of continuous actions (`rlx.runner.action_use`), float32 ``[n]`` by name.
         unfinished: bool ``[n]``, which still ran after the most steps there may be: the rest is of what they did up to
             there. ``None`` where a time limit ends every episode.
     """
@@ -34,6 +36,7 @@ class Evaluation:
     returns: jax.Array
     lengths: jax.Array
     counters: dict[str, jax.Array]
+    actions: dict[str, jax.Array] = struct.field(default_factory=dict)
     unfinished: jax.Array | None = None
 
 
@@ -58,28 +61,39 @@ def evaluate(
         return ~jnp.all(over)
 
     def step(carry: PyTree) -> PyTree:
-        task_state, timestep, memory, ended, counted, key = carry
+        task_state, timestep, memory, ended, counted, last, key = carry
         key, act_key, env_key = jax.random.split(key, 3)
         scene = (task_state, timestep, memory)
-        task_state, timestep, memory = _act(agent, env, agent_state, scene, act_key, env_key, mode)
+        (task_state, timestep, memory), action = _act(agent, env, agent_state, scene, act_key, env_key, mode)
+        added = lambda total, term: total.add(jnp.where(ended, 0.0, term))  # noqa: E731
+        last_action = executed(action) if measured(env.spec) else None
+        used = {} if last_action is None else measures(last_action, last, counted.lengths == 0)
         counted = Evaluation(
-            returns=counted.returns.add(jnp.where(ended, 0.0, timestep.reward)),
+            returns=added(counted.returns, timestep.reward),
             lengths=counted.lengths + ~ended,
-            counters={
-                name: total.add(jnp.where(ended, 0.0, timestep.info[name])) for name, total in counted.counters.items()
-            },
+            counters={name: added(total, timestep.info[name]) for name, total in counted.counters.items()},
+            actions={name: added(total, used[name]) for name, total in counted.actions.items()},
         )
-        return task_state, timestep, memory, ended | timestep.terminated | timestep.truncated, counted, key
+        return task_state, timestep, memory, ended | timestep.terminated | timestep.truncated, counted, last_action, key
 
-    nothing: Any = Sum.zeros((num_episodes,))
-    counted = Evaluation(
-        nothing, jnp.zeros(num_episodes, jnp.int32), {name: nothing for name in sorted(env.spec.counters)}
-    )
     memory = start_memory(agent, agent_state, num_episodes)
-    carry = (task_state, timestep, memory, jnp.zeros(num_episodes, bool), counted, play_key)
-    *_, ended, counted, _ = jax.lax.while_loop(running, step, carry)
+    last = jnp.zeros((num_episodes, *env.spec.action_shape)) if measured(env.spec) else None
+    ended, counted = jnp.zeros(num_episodes, bool), _nothing_counted(env, num_episodes)
+    carry = (task_state, timestep, memory, ended, counted, last, play_key)
+    _, _, _, ended, counted, _, _ = jax.lax.while_loop(running, step, carry)
     counted = dataclasses.replace(counted, unfinished=None if max_steps is None else ~ended)
     return jax.tree.map(lambda x: x.value if isinstance(x, Sum) else x, counted, is_leaf=lambda x: isinstance(x, Sum))
+
+
+def _nothing_counted(env: Env, num_episodes: int) -> Evaluation:
+    """The account before the first step, whose sums of reals are each a `Sum`."""
+    nothing: Any = Sum.zeros((num_episodes,))
+    return Evaluation(
+        returns=nothing,
+        lengths=jnp.zeros(num_episodes, jnp.int32),
+        counters={name: nothing for name in sorted(env.spec.counters)},
+        actions={name: nothing for name in MEASURES} if measured(env.spec) else {},
+    )
 
 
 @in_32_bits
@@ -96,7 +110,7 @@ def record(
     @jax.jit
     def step(carry: PyTree, key: Key, arrays: tuple[jax.Array, ...]) -> PyTree:
         act_key, env_key = jax.random.split(key)
-        return _act(agent, env.with_arrays(arrays), agent_state, carry, act_key, env_key, mode)
+        return _act(agent, env.with_arrays(arrays), agent_state, carry, act_key, env_key, mode)[0]
 
     carry = (*vector.start(env, start_key, 1), start_memory(agent, agent_state, 1))
     states: list[PyTree] = [carry[0]]
@@ -113,10 +127,10 @@ def record(
 
 def _act(
     agent: Agent, env: Env, agent_state: PyTree, carry: PyTree, act_key: Key, env_key: Key, mode: Mode
-) -> tuple[PyTree, Timestep, PyTree]:
-    """One step of the evaluation policy, from and to the task's states, the timestep and the memory."""
+) -> tuple[tuple[PyTree, Timestep, PyTree], jax.Array]:
+    """One step of the evaluation policy, from and to the task's states, timestep and memory; also the action."""
     task_state, timestep, memory = carry
     memory, seen = remember(agent, agent_state, memory, timestep, learning=False)
     action = agent.policy(agent_state, seen, act_key, mode)
     task_state, timestep = vector.advance(env, task_state, timestep.episode_step, action, env_key)
-    return task_state, timestep, memory
+    return (task_state, timestep, memory), action

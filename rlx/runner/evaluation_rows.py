@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from rlx.runner.action_use import CHANGE
 from rlx.runner.evaluate import Evaluation
 
 
@@ -41,6 +42,11 @@ def evaluation_rows(
             **{
                 f"evaluation/{name}": float(np.sum(counts[member]) / lengths[member].sum())
                 for name, counts in result.counters.items()
+            },
+            **{
+                # The first step of an episode has none before it.
+                f"evaluation/{name}": float(np.sum(sums[member]) / max(1, (lengths[member] - (name == CHANGE)).sum()))
+                for name, sums in result.actions.items()
             },
             **({} if result.unfinished is None else {"evaluation/unfinished": int(np.sum(result.unfinished[member]))}),
             **{name: _number_or_list(series[member]) for name, series in window.items()},

@@ -90,13 +90,16 @@ def without_clock(state: RunState) -> RunState:
 
 def begin_window(state: RunState, begins: jax.Array) -> RunState:
     """Where ``begins``, a bool scalar, the state with an empty logging window; else as it is."""
-    scene = dataclasses.replace(state.scene, episodes=state.scene.episodes.new_window(begins))
+    episodes, actions = state.scene.episodes.new_window(begins), state.scene.actions
+    actions = None if actions is None else actions.new_window(begins)
+    scene = dataclasses.replace(state.scene, episodes=episodes, actions=actions)
     return dataclasses.replace(state, scene=scene, updates=state.updates.new_window(begins))
 
 
 def totals(state: RunState) -> Totals:
     """What the logging window holds, leaves ``[M, ...]``; `rlx.runner.window` makes means of it."""
-    return Totals(state.updates, state.scene.episodes.over_envs())
+    actions = state.scene.actions
+    return Totals(state.updates, state.scene.episodes.over_envs(), None if actions is None else actions.totals())
 
 
 def healthy(state: RunState) -> jax.Array:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from rlx.runner.action_use import ActionUse
 from rlx.runner.episodes import Episodes, summary_of
 from rlx.sums import Sum
 from rlx.types import Metrics
@@ -59,10 +60,11 @@ class Updates:
 
 
 class Totals(NamedTuple):
-    """A logging window of members ``[M]``; episodes are summed over environments."""
+    """A logging window of members ``[M]``, summed over environments; ``actions`` where they are continuous."""
 
     updates: Updates
     episodes: Episodes
+    actions: ActionUse | None
 
 
 def summary(totals: Totals) -> dict[str, np.ndarray]:
@@ -76,8 +78,9 @@ def summary(totals: Totals) -> dict[str, np.ndarray]:
     with np.errstate(divide="ignore", invalid="ignore"):
         means = {name: total.on_host() / of_each(total.total) for name, total in updates.means.items()}
         last = {name: np.where(of_each(value) > 0, value, np.nan) for name, value in updates.last.items()}
+        trained = summary_of(totals.episodes) | ({} if totals.actions is None else totals.actions.summary())
         return {
-            **{f"training/{name}": value for name, value in summary_of(totals.episodes).items()},
+            **{f"training/{name}": value for name, value in trained.items()},
             **{f"update/{name}": value for name, value in (means | last).items()},
             "update/count": np.asarray(updates.number),
         }

@@ -29,6 +29,10 @@ LIMITS = {
     "hidden_size": 16,
     "branch_size": 8,
     "num_critics": 2,
+    "num_nodes": 4,
+    "exploration_steps": 8,
+    "copies": 4,
+    "updates_per_step": 1,
 }
 # What a preset says of the sizes of networks and batches is not tried here.
 SIZES = {*LIMITS, "hidden_sizes", "critic_hidden_sizes", "model_hidden_sizes", "model_updates", "extras_start"}
@@ -51,6 +55,8 @@ OWN: dict[str, dict] = {
         "model_batch_size": 8,
     },
     "sac": {"num_envs": 4},
+    "symphony": {"num_envs": 4},
+    "td3": {"num_envs": 4},
 }
 
 # Short enough for many episodes, long enough for CartPole to terminate in some of them.

@@ -33,6 +33,11 @@ VARIANTS = {
     "mbma none": ("mbma", {"source": "none"}),
     "mbma simulator": ("mbma", {"source": "simulator", "reward_scale": 0.5}),
     "mbma states": ("mbma", {"source": "states", "normalise_observations": True}),
+    "symphony other": (
+        "symphony",
+        {"advantage": "plain", "nodes": "least", "draw": "uniform", "requeue": False, "activation": "silu"},
+    ),
+    "symphony corrected": ("symphony", {"bias_correction": True, "target_noise": False, "gradient_dropout": "online"}),
     "ppo plain": ("ppo", {"anneal": False, "clip_value_loss": True, "normalise_advantages": False}),
 }
 CASES = {preset: (preset, {}) for preset in cli.presets()} | VARIANTS

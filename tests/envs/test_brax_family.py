@@ -62,7 +62,7 @@ def test_episodes_are_truncated_and_start_from_the_pool(history):
 
 
 def test_spec_and_reset_mode(env):
-    assert env.spec == EnvSpec("brax/inverted_pendulum", (4,), "float32", Box(1), LIMIT)
+    assert env.spec == EnvSpec("brax/inverted_pendulum", (4,), "float32", Box(1), LIMIT, counters=("power",))
     assert env.reset_mode == "pool"
     assert isinstance(env.task.inner, BraxTask)
     assert env.task.inner.default_params.max_steps_in_episode == 1000

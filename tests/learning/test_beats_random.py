@@ -27,6 +27,28 @@ PENDULUM_MBMA = {
     "extras_start": 4_096,
 }
 
+CONTINUOUS_CARTPOLE = "rlx/continuous-cartpole"  # untrained about 30, perfect 500
+
+CARTPOLE_SYMPHONY = {
+    "hidden_size": 64,
+    "num_nodes": 16,
+    "batch_size": 48,
+    "learning_rate": 3e-4,
+    "exploration_steps": 1_000,
+    "copies": 20,
+}
+
+PENDULUM_TD3 = {
+    "num_envs": 4,
+    "num_updates": 4,
+    "hidden_sizes": [64, 64],
+    "batch_size": 64,
+    "learning_rate": 1e-3,
+    "learning_starts": 400,
+    "random_steps": 400,
+    "replay_size": 20_000,
+}
+
 PENDULUM_SAC = {
     "num_envs": 4,
     "num_updates": 4,
@@ -48,6 +70,8 @@ PENDULUM_SAC = {
         pytest.param("ppo", PENDULUM, {}, PENDULUM_PPO, 160_000, -600, id="ppo-continuous"),
         pytest.param("mbma", PENDULUM, {}, PENDULUM_MBMA, 40_960, -600, id="mbma"),
         pytest.param("sac", PENDULUM, {}, PENDULUM_SAC, 6_000, -600, id="sac"),
+        pytest.param("td3", PENDULUM, {}, PENDULUM_TD3, 6_000, -600, id="td3"),
+        pytest.param("symphony", CONTINUOUS_CARTPOLE, {}, CARTPOLE_SYMPHONY, 2_500, 100, id="symphony"),
         pytest.param("ppo", PENDULUM, {"discretise": 5}, PENDULUM_PPO, 160_000, -600, id="ppo-discretised"),
     ],
 )

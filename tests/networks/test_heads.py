@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlx.networks.heads import GaussianNetwork, PairNetwork, PolicyNetwork, QNetwork, ValueNetwork
+from rlx.networks.heads import DeterministicNetwork, GaussianNetwork, PairNetwork, PolicyNetwork, QNetwork, ValueNetwork
 from rlx.types import Box, Discrete, MultiDiscrete
 
 KEY = jax.random.key(0)
@@ -118,3 +118,10 @@ def test_boolean_images_work():
     q_values = network.apply(params, obs)
     assert q_values.dtype == jnp.float32
     np.testing.assert_array_equal(q_values, network.apply(params, obs.astype(jnp.float32)))
+
+
+def test_a_deterministic_action_is_the_tangent_of_a_linear_head():
+    network = DeterministicNetwork(2, (4,), "relu", (2,), kernel_init=jax.nn.initializers.constant(0.1))
+    params = network.init(KEY, jnp.zeros(2))
+    # Two features of 1 and 3: the torso gives 0.4 in each of 4 units, the head 0.1 * 4 * 0.4.
+    np.testing.assert_allclose(network.apply(params, jnp.array([1.0, 3.0])), [np.tanh(0.16)] * 2, rtol=1e-6)

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlx.ops.optimisers import adam, adamw, linear_schedule, rmsprop, separately, sgd
+from rlx.ops.optimisers import adam, adamw, adamw_uncorrected, linear_schedule, rmsprop, separately, sgd
 
 RATES = [0.1, 0.05, 0.2]
 
@@ -45,6 +45,11 @@ def adam_direction(memory, grad, param, t, b1=0.9, b2=0.99, eps=1e-5, decay=0.0)
     return mean / (np.sqrt(square) + eps) + decay * param
 
 
+def uncorrected_direction(memory, grad, param, t):
+    mean, square = average(memory, "mean", grad, 0.6), average(memory, "square", grad**2, 0.99)
+    return mean / (np.sqrt(square) + 1e-5) + 0.3 * param
+
+
 def rms_direction(memory, grad, param, t):
     return grad / np.sqrt(average(memory, "square", grad**2, 0.9, initial=1.0) + 1e-3)
 
@@ -61,10 +66,11 @@ def centred_direction(memory, grad, param, t):
         (sgd(), lambda memory, grad, param, t: grad),
         (adam(b2=0.99, eps=1e-5), adam_direction),
         (adamw(weight_decay=0.3, b2=0.99, eps=1e-5), lambda *args: adam_direction(*args, decay=0.3)),
+        (adamw_uncorrected(0.3, 0.6, 0.99, eps=1e-5), uncorrected_direction),
         (rmsprop(eps=1e-3, initial_scale=1.0), rms_direction),
         (rmsprop(eps=1e-3, centered=True, eps_inside_root=False), centred_direction),
     ],
-    ids=["sgd", "adam", "adamw", "rmsprop", "centred"],
+    ids=["sgd", "adam", "adamw", "uncorrected", "rmsprop", "centred"],
 )
 def test_optimisers_against_numpy(optimiser, direction, large):
     params, gradients = tree(1, large), [tree(scale, large) for scale in (2, 3, 4)]
@@ -139,3 +145,21 @@ def test_separate_optimisers_keep_separate_states():
     for name in params:
         alone = run(adam(max_grad_norm=0.1), params[name], [grads[name] for grads in gradients])
         jax.tree.map(np.testing.assert_array_equal, together[name], alone)
+
+
+def test_without_bias_correction_the_first_steps_are_longer():
+    """Constant gradients of 1 at a learning rate of 1e-4: each step, in learning rates; and decay alone."""
+    golden = 0.6180339887498949
+    optimiser = adamw_uncorrected(0.0, golden, 0.995)
+    param, steps = {"w": jnp.zeros(())}, []
+    state, step = optimiser.init(param), jax.jit(optimiser.step)
+    for _ in range(1_000):
+        after, state = step({"w": jnp.ones(())}, state, param, 1e-4)
+        steps.append((float(param["w"]) - float(after["w"])) / 1e-4)
+        param = {"w": jnp.zeros(())}
+    found = [steps[t - 1] for t in (1, 2, 3, 10, 100, 1_000)]
+    np.testing.assert_allclose(found, [5.402, 6.188, 6.253, 4.486, 1.593, 1.003], atol=1e-3)
+    decaying = adamw_uncorrected(0.01, golden, 0.995)
+    one = {"w": jnp.ones(())}
+    after, _ = decaying.step({"w": jnp.zeros(())}, decaying.init(one), one, 1e-4)
+    np.testing.assert_allclose(after["w"], 1 - 1e-6, rtol=0, atol=6e-8)

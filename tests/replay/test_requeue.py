@@ -143,6 +143,15 @@ def test_members_of_a_population_keep_their_own_pointers():
     assert len({tuple(np.asarray(alone.queue.pointer)) for alone in separate}) > 1
 
 
+def test_terminations_can_fade_as_all_else():
+    """The ids of the example above, in the order in which they were written."""
+    replay = replays.create_tiled(example(), 3, 2, 1, 1, requeue_terminations=False)
+    for count, (name, ends) in enumerate([(1, 0), (2, 1), (3, 0), (4, 0), (5, 0), (6, 1), (7, 0), (8, 0)]):
+        replay = write(replay, transitions([[name]], [[ends]]), count + 1)
+    # 4 lies over the last 3, then 5 over 1, 6 over 2, 7 over 3 and 8 over 1; the next one would lie over 2.
+    assert in_order(replay, 0) == [4, 5, 6, 7, 8, 2]
+
+
 def test_refuses_rows_of_another_shape():
     with pytest.raises(AssertionError, match="shape"):
         replays.add(create(2, 2, 3), transitions([[1]], [[0]]), 1)

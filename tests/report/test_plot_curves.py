@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from rlx.errors import ConfigurationError
-from rlx.report.curves import learning_curves_figure, plot_learning_curves
+from rlx.report.curves import learning_curves_figure, panels_figure, plot_learning_curves
+from rlx.report.runs import RunRecords
 
 STEPS = np.array([0, 1000, 500_000, 1_000_000])
 
@@ -56,3 +57,32 @@ def test_missing_matplotlib_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'rlx\[report\]'"):
         plot_learning_curves({"ppo": curve(3)}, tmp_path / "curve.png")
+
+
+def test_panels_stand_side_by_side():
+    figure = panels_figure({"return": {"td3": curve(3)}, "mean |a|": {"td3": curve(2), "sac": curve(2)}}, "brax/ant")
+    assert [axes.get_ylabel() for axes in figure.axes] == ["return", "mean |a|"]
+    assert [len(axes.get_legend().get_texts()) for axes in figure.axes] == [1, 2]
+
+
+def run_with(folder, **metrics):
+    """A run of one member whose rows hold these."""
+    rows = [{"member": 0, "step": step, "evaluation/return_mean": 1.0, **metrics} for step in (0, 10)]
+    return RunRecords(folder, {"env": {"name": "brax/ant"}, "agent": {"name": folder.name}}, {}, rows)
+
+
+def test_the_use_of_actions_is_plotted_beside_the_return(tmp_path, monkeypatch):
+    import plot
+
+    drawn = {}
+    monkeypatch.setattr(
+        plot, "save_as", lambda figure, path: drawn.update(labels=[a.get_ylabel() for a in figure.axes])
+    )
+    used = {"evaluation/action_size": 0.1, "evaluation/action_change": 0.2, "evaluation/action_near_limit": 0.0}
+    runs = [run_with(tmp_path / "td3", **used, **{"evaluation/power": 3.0}), run_with(tmp_path / "sac", **used)]
+    plot.draw(runs, tmp_path / "curve.png", actions=True)
+    assert drawn["labels"] == ["return", "mean |a|", "mean |a_t - a_(t-1)|", "share of |a| above 0.95"]
+    plot.draw(runs[:1], tmp_path / "curve.png", actions=True)
+    assert drawn["labels"][-1] == "power"
+    with pytest.raises(ConfigurationError, match="no measures of continuous actions"):
+        plot.draw([run_with(tmp_path / "dqn")], tmp_path / "curve.png", actions=True)

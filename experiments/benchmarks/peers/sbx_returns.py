@@ -7,8 +7,10 @@ from typing import Any
 
 import flax.linen as nn
 import gymnasium
+import numpy as np
 import sbx
 from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.noise import NormalActionNoise
 
 
 def curve(task: dict[str, Any]) -> list[float]:
@@ -18,6 +20,9 @@ def curve(task: dict[str, Any]) -> list[float]:
     settings = task["settings"] | {
         "policy_kwargs": {"net_arch": task["hidden_sizes"], "activation_fn": getattr(nn, task["activation"])}
     }
+    if "noise" in task:
+        size = np.shape(env.action_space.sample())
+        settings["action_noise"] = NormalActionNoise(np.zeros(size), np.full(size, task["noise"]))
     model = getattr(sbx, task["algorithm"])("MlpPolicy", env, seed=task["seed"], **settings)
     found = []
     for part in range(task["evaluations"] + 1):
