@@ -68,16 +68,17 @@ def distances(folder: Path) -> np.ndarray:
 
 def cells(scale: Scale, folders: Mapping[str, Path]) -> Sequence[Cell]:
     """Returns at the end and over all of training, and how far weights were from uniform."""
-    found = []
-    for task in scale.options["tasks"]:
-        for method in METHODS:
-            folder, setting = folders[job_name(task, method)], {"task": task, "method": method}
-            _, values = returns(folder)
-            found.append(Cell(setting, FINAL, values[:, -LAST:].mean(axis=1)))
-            found.append(Cell(setting, AVERAGE, values[:, 1:].mean(axis=1)))
-            if method in (CAUSAL, ACE):
-                found.append(Cell(setting, DISTANCE, distances(folder)))
-    return found
+    rows = [(task, method) for task in scale.options["tasks"] for method in METHODS]
+    return [cell for task, method in rows for cell in cells_of(task, method, folders[job_name(task, method)])]
+
+
+def cells_of(task: str, method: str, folder: Path) -> list[Cell]:
+    """Those of one training."""
+    setting, values = {"task": task, "method": method}, returns(folder)[1]
+    scores = {FINAL: values[:, -LAST:].mean(axis=1), AVERAGE: values[:, 1:].mean(axis=1)}
+    if method in (CAUSAL, ACE):
+        scores[DISTANCE] = distances(folder)
+    return [Cell(setting, metric, score) for metric, score in scores.items()]
 
 
 def differences(cells: Cells, ours: str, theirs: str) -> dict[str, tuple[float, float, float]]:
