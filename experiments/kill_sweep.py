@@ -121,13 +121,15 @@ def kill_nodes(folder: Path, settings: Settings, chance: random.Random) -> int:
     import ray
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    here = {"node_ip_address": "127.0.0.1"}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **here})
+    nodes = [cluster.add_node(num_cpus=1, **here) for _ in range(2)]
     process = start(folder, settings.total_steps, "engine=ray", "workers=2", f"ray_address={cluster.address}")
 
     def kill_one() -> None:
         cluster.remove_node(nodes.pop(0), allow_graceful=False)
-        nodes.append(cluster.add_node(num_cpus=1))
+        nodes.append(cluster.add_node(num_cpus=1, **here))
 
     try:
         killed = kill_now_and_then(kill_one, folder, process, settings, chance)

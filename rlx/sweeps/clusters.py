@@ -1,6 +1,7 @@
 """Engines on many machines that share a file system: a Ray cluster, and SLURM through submitit."""
 
 import logging
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,7 +83,10 @@ class RayTasks:
             self._ray.cancel(task, force=True)
 
     def _connect(self, settings: SweepSettings) -> None:
-        own: dict[str, Any] = {"num_cpus": settings.workers * settings.cpus, "include_dashboard": False}
+        # One of this machine alone listens to nobody else, and reports to nobody.
+        own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        own |= {"num_cpus": settings.workers * settings.cpus, "num_gpus": settings.workers * settings.gpus}
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         where = {"address": settings.ray_address} if settings.ray_address else {"address": "local", **own}
         self._ray.init(log_to_driver=False, logging_level=logging.WARNING, **where)
 
