@@ -34,7 +34,6 @@ SWEEP = (
     "env=gymnax/CartPole-v1",
     "num_seeds=2",
     "num_evaluations=4",
-    "num_checkpoints=40",
     "eval_episodes=2",
     "tensorboard=false",
     "sweep.agent.learning_rate=log(1e-4,1e-2,4)",
@@ -49,6 +48,7 @@ class Settings:
     engine: str = hyper("local", "what computes the sweep", choices=("local", "ray", "slurm"))
     kills: int = hyper(10, "kills", within="[0, inf)")
     total_steps: int = hyper(200_000, "environment steps of each member", within="[1, inf)")
+    num_checkpoints: int = hyper(40, "saved states of each member", within="[1, inf)")
     seed: int = hyper(0, "seed of the random moments", within="[0, inf)")
     longest: float = hyper(8.0, "seconds between two kills, at most", within="(0, inf)")
 
@@ -63,7 +63,7 @@ def main(words: list[str]) -> None:
     chance = random.Random(settings.seed)
     with tempfile.TemporaryDirectory() as scratch:
         whole, broken = Path(scratch, "whole"), Path(scratch, "broken")
-        finish(start(whole, settings.total_steps))
+        finish(start(whole, settings))
         killed = KILLERS[settings.engine](broken, settings, chance)
         different = differences(whole, broken)
     print(f"{killed} kills: {'; '.join(different) or 'all points finished, none twice, with the same results'}")
@@ -71,10 +71,15 @@ def main(words: list[str]) -> None:
         raise RunFailed(f"{len(different)} differences")
 
 
-def start(folder: Path, steps: int, *words: str) -> subprocess.Popen[str]:
+def sweep_words(folder: Path, settings: Settings) -> list[str]:
+    """The sweep in ``folder``, as it is told."""
+    sizes = [f"total_steps={settings.total_steps}", f"num_checkpoints={settings.num_checkpoints}"]
+    return [*SWEEP, *sizes, "points_at_once=2", f"sweep_dir={folder}"]
+
+
+def start(folder: Path, settings: Settings, *words: str) -> subprocess.Popen[str]:
     """The sweep in ``folder``, in a process of its own."""
-    at_once = "points_at_once=2"
-    command = [sys.executable, str(SCRIPT), *SWEEP, f"total_steps={steps}", f"sweep_dir={folder}", at_once, *words]
+    command = [sys.executable, str(SCRIPT), *sweep_words(folder, settings), *words]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
@@ -93,19 +98,19 @@ def kill_commands(folder: Path, settings: Settings, chance: random.Random) -> in
     """Kill the command at random moments after it has begun to compute, and start it again."""
     killed = 0
     for _ in range(settings.kills):
-        process = start(folder, settings.total_steps)
+        process = start(folder, settings)
         wait_for(lambda process=process: process.poll() is not None or begun(folder))
         time.sleep(chance.uniform(0.0, settings.longest))
         killed += process.poll() is None
         process.kill()
         process.communicate()
-    finish(start(folder, settings.total_steps))
+    finish(start(folder, settings))
     return killed
 
 
 def kill_jobs(folder: Path, settings: Settings, chance: random.Random) -> int:
     """Kill jobs of submitit's local executor, one at a time; the command submits them again."""
-    process = start(folder, settings.total_steps, "engine=slurm", "slurm_local=true", "workers=2")
+    process = start(folder, settings, "engine=slurm", "slurm_local=true", "workers=2")
 
     def kill_one() -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -125,7 +130,7 @@ def kill_nodes(folder: Path, settings: Settings, chance: random.Random) -> int:
     here = {"node_ip_address": "127.0.0.1"}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **here})
     nodes = [cluster.add_node(num_cpus=1, **here) for _ in range(2)]
-    process = start(folder, settings.total_steps, "engine=ray", "workers=2", f"ray_address={cluster.address}")
+    process = start(folder, settings, "engine=ray", "workers=2", f"ray_address={cluster.address}")
 
     def kill_one() -> None:
         cluster.remove_node(nodes.pop(0), allow_graceful=False)

@@ -1,4 +1,4 @@
-"""Who computes a sweep: killed, beside another process, or elsewhere; ``experiments/kill_sweep.py`` does it many times."""
+"""Who computes a sweep: killed, beside others, or elsewhere; ``experiments/kill_sweep.py`` kills it many times."""
 
 import random
 
@@ -38,9 +38,8 @@ def undisturbed(tiny, tmp_path_factory):
 def test_a_sweep_that_is_killed_goes_on_to_the_same_results(tmp_path):
     """One kill of a real process."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    settings = kill_sweep.Settings(kills=1, total_steps=4096, longest=0.5)
-    words = [*kill_sweep.SWEEP, f"total_steps={settings.total_steps}", "points_at_once=2", f"sweep_dir={whole}"]
-    rlx.sweep(cli.parse_sweep(words), quiet=True)
+    settings = kill_sweep.Settings(kills=1, total_steps=4096, num_checkpoints=5, longest=0.5)
+    rlx.sweep(cli.parse_sweep(kill_sweep.sweep_words(whole, settings)), quiet=True)
     kill_sweep.kill_commands(broken, settings, random.Random(0))
     assert kill_sweep.differences(whole, broken) == []
 
