@@ -169,7 +169,7 @@ class Population:
             "chunk": (states[0], jnp.int32(1), jnp.bool_(True)),
             "evaluate": (acting, self._evaluation_keys(0, 0)),
         }
-        for name in arguments.keys() - self._compiled.keys():
+        for name in [name for name in arguments if name not in self._compiled]:
             self._compiled[name] = self._compile(name, *arguments[name])
         if uncompiled():
             return 0

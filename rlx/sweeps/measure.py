@@ -30,7 +30,7 @@ def measured_side_by_side(part: Part, most: int) -> int:
 
 def speed_of(part: Part, side_by_side: int) -> float:
     """Members times iterations a second, of so many members on every device."""
-    number = side_by_side * len(jax.devices())
+    number = side_by_side * len(jax.local_devices())
     layout = layout_for(number, side_by_side=side_by_side)
     population = Population([Member(part.agent, seed) for seed in range(number)], part.env, layout=layout)
     needs = part.agent.needs

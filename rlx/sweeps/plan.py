@@ -52,9 +52,10 @@ def plan_part(part: Part, num_points: int, settings: SweepSettings) -> PartPlan:
         ConfigurationError: if not even one point does, or not as many as ``points_at_once`` says.
     """
     seeds = len(part.config.settings.all_seeds)
-    devices = jax.devices()
+    devices = jax.local_devices()
     state, replay, rollout = member_bytes(part)
-    at_once = min(num_points, math.ceil(num_points / settings.workers), settings.points_at_once or num_points)
+    shares = settings.workers * jax.process_count()
+    at_once = min(num_points, math.ceil(num_points / shares), settings.points_at_once or num_points)
     room = _members_that_fit(state, rollout, devices) // seeds
     if room < max(1, min(at_once, settings.points_at_once or 1)):
         raise ConfigurationError(_too_large(part, at_once if settings.points_at_once else 1, seeds, state + rollout))
@@ -85,7 +86,7 @@ def clock_of(part: Part) -> Clock:
 
 def fixed_layout(num_members: int, side_by_side: int) -> Layout:
     """Members in groups of ``side_by_side`` on every device, however few they are: one program for any number."""
-    whole = layout_for(len(jax.devices()))
+    whole = layout_for(len(jax.local_devices()))
     group_size = side_by_side * whole.mesh.size
     return Layout(whole.mesh, num_members, math.ceil(num_members / group_size), group_size)
 
@@ -100,7 +101,7 @@ def told(name: str, part: Part, plan: PartPlan, num_points: int, swept: Collecti
         num_points: it has.
         swept: keys of the axes.
     """
-    seeds, devices = len(part.config.settings.all_seeds), len(jax.devices())
+    seeds, devices = len(part.config.settings.all_seeds), len(jax.local_devices())
     shared = ", ".join(f"{key}={value}" for key, value in json.loads(name).items() if key in swept)
     batches = math.ceil(num_points / plan.points_at_once)
     groups = math.ceil(plan.points_at_once * seeds / (plan.side_by_side * devices))
@@ -140,7 +141,7 @@ def _members_that_fit(state: int, rollout: int, devices: Sequence[Any]) -> int:
 
 
 def _too_large(part: Part, points: int, seeds: int, member: int) -> str:
-    available = readable(available_bytes(jax.devices()) or 0)
+    available = readable(available_bytes(jax.local_devices()) or 0)
     return (
         f"{points} point{'s' if points > 1 else ''} of {seeds} seeds at once, {readable(member)} a member, do not fit "
         f"into {available}; lower {'points_at_once' if points > 1 else 'num_seeds, replay_size or num_envs'}"

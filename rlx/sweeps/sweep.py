@@ -7,6 +7,7 @@ from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import yaml
 
 from rlx.errors import ConfigurationError
@@ -86,8 +87,10 @@ def _folder(definition: Definition) -> Path:
     """The sweep's folder, which may not be there yet.
 
     Raises:
-        ConfigurationError: if it holds another sweep, or a run.
+        ConfigurationError: if it holds another sweep, or a run, or several processes need a name for it.
     """
+    if definition.settings.sweep_dir is None and jax.process_count() > 1:
+        raise ConfigurationError("the processes of jax.distributed share a sweep's folder; name it with sweep_dir=")
     if definition.settings.sweep_dir is None:
         return Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-sweep-{os.getpid()}"
     folder = expand(definition.settings.sweep_dir)
