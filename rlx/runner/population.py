@@ -129,7 +129,7 @@ class Population:
         self.seeds = [[self.members[slot].seed for slot in slots] for slots in self.layout.slots]
 
     def with_members(self, members: Sequence[Member], layout: Layout) -> "Population":
-        """Other members for the same programs, compiled as they are: their groups have the same size.
+        """Other members for the same programs, with whatever these have compiled, if groups have the same size.
 
         Raises:
             ConfigurationError: as `stack`.
@@ -169,8 +169,7 @@ class Population:
             "chunk": (states[0], jnp.int32(1), jnp.bool_(True)),
             "evaluate": (acting, self._evaluation_keys(0, 0)),
         }
-        for name in [name for name in arguments if name not in self._compiled]:
-            self._compiled[name] = self._compile(name, *arguments[name])
+        self._compiled = {name: self._compile(name, *given) for name, given in arguments.items()}
         if uncompiled():
             return 0
         # Groups take turns; devices do not.

@@ -23,7 +23,7 @@ def run(search, score):
     known = []
     while following := search.following(known):
         for segment in following:
-            assert segment.number == len(known)
+            assert segment.number == len(known) < 100  # and no search goes on for ever
             known.append(Known(segment, [score(point) for point in segment.points]))
     return [each.segment for each in known]
 

@@ -122,6 +122,7 @@ def test_a_point_that_diverges_costs_the_others_nothing(tiny, tmp_path):
     found = rlx.sweep({**values, "sweep_dir": str(tmp_path / "mixed")}, quiet=True)
     assert [result.state for result in found.results] == ["finished", "diverged"]
     assert found.best == {"agent.learning_rate": 1e-3}
+    assert found.results[0].curve[0].tolist() == [0, 96, 192, 288]
     assert found.results[1].score == -math.inf
     assert "diverged" in (tmp_path / "mixed" / "table.md").read_text()
     shutil.rmtree(tmp_path / "mixed")
