@@ -109,7 +109,7 @@ def explorable(preset: str | None, axis: Axis) -> bool:
     return axis.key.startswith(_AGENT) and field in _leaf_fields(preset) and all(map(_is_number, axis.extremes))
 
 
-def shown(values: Mapping[str, Any]) -> str:
+def in_words(values: Mapping[str, Any]) -> str:
     """Keys and values in one line."""
     return ", ".join(f"{key}={value}" for key, value in values.items())
 
@@ -141,4 +141,4 @@ def _named(point: Point) -> Iterator[None]:
         yield
     except ConfigurationError as error:
         where = "the sweep" if point.number < 0 else f"point {point.number}"
-        raise ConfigurationError(f"{where} ({shown(point.values)}): {error}") from error
+        raise ConfigurationError(f"{where} ({in_words(point.values)}): {error}") from error

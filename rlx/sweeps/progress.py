@@ -1,5 +1,6 @@
 """How far a whole sweep is, and how long it has left: told by who computes here, read from folders elsewhere."""
 
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
@@ -41,20 +42,27 @@ class Told:
 
 
 class SweepProgress:
-    """A context manager that shows the share of a sweep's steps that is done, the best score, and the time left.
+    """A context manager that shows the share of a sweep's steps that is done, and the time left.
 
     Args:
         title: what is swept.
-        sweep: its folder.
         total_steps: point-steps of the whole sweep, as far as they are known.
         quiet: show messages only.
+        tell: told the share; nothing is shown then.
         terminal: where to show it; standard output unless given.
     """
 
     def __init__(
-        self, title: str, sweep: Path, total_steps: float, quiet: bool = False, terminal: Terminal | None = None
+        self,
+        title: str,
+        total_steps: float,
+        quiet: bool = False,
+        tell: Callable[[float], None] | None = None,
+        terminal: Terminal | None = None,
     ) -> None:
-        self._title, self._sweep, self._total = title, sweep, total_steps
+        self._title, self._total, self._tell = title, total_steps, tell
+        if tell is not None:
+            terminal = Terminal(file=io.StringIO())
         self._done = self._running = 0.0
         self._before: float | None = None  # done by earlier commands
         self._start, self._note = monotonic(), ""
@@ -74,16 +82,21 @@ class SweepProgress:
         self._done, self._running, self._note = sum(map(cost, done)), 0.0, note
         if self._before is None:
             self._before = self._done
-        self._display.tick()
+        self._changed()
 
     def running(self, steps: float) -> None:
         """Say how many point-steps of segments under way are done."""
         self._running = steps
-        self._display.tick()
+        self._changed()
 
     def message(self, text: str) -> None:
         """Show a line that stays."""
         self._display.message(text)
+
+    def _changed(self) -> None:
+        self._display.tick()
+        if self._tell is not None:
+            self._tell(self._share())
 
     def _share(self) -> float:
         return min(1.0, (self._done + self._running) / self._total) if self._total else 1.0

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from rlx.sweeps import segments
 from rlx.sweeps.define import Definition, define
 from rlx.sweeps.engine import DEFINITION, Engine, engine_for
 from rlx.sweeps.outcome import tell_loggers, write_outcome
-from rlx.sweeps.parts import Builder, shown
+from rlx.sweeps.parts import Builder, in_words
 from rlx.sweeps.plan import PartPlan, plan_part, read_plans, told, write_plans
 from rlx.sweeps.progress import SweepProgress
 from rlx.sweeps.results import Result, known, ranked, results
@@ -49,7 +49,7 @@ class Swept(NamedTuple):
         return self.results[0].point.values
 
 
-def sweep(values: Mapping[str, Any], *, quiet: bool = False) -> Swept:
+def sweep(values: Mapping[str, Any], *, quiet: bool = False, progress: Callable[[float], None] | None = None) -> Swept:
     """Train every point of a space with every seed, points of one static part as one program.
 
     The same call goes on with a sweep that was stopped, and does nothing again that is done.
@@ -59,6 +59,7 @@ def sweep(values: Mapping[str, Any], *, quiet: bool = False) -> Swept:
             `rlx.sweeps.settings.SweepSettings`, and the axes as ``"sweep.KEY"``: a list of values, or text such as
             ``"log(1e-4, 1e-2, 8)"``.
         quiet: show no live progress.
+        progress: told the share that is done, in [0, 1]; nothing is shown then.
 
     Raises:
         ConfigurationError: if something cannot work; nothing is written then.
@@ -73,14 +74,14 @@ def sweep(values: Mapping[str, Any], *, quiet: bool = False) -> Swept:
     engine = engine_for(definition.settings, folder, definition.base)
     title = f"sweep of {', '.join(axis.key for axis in definition.axes)}"
     alone = nullcontext() if definition.settings.search == "none" else locked(folder)
-    with alone, SweepProgress(title, folder, search.cost(), quiet) as progress:
-        progress.message(f"sweep folder: {folder}")
+    with alone, SweepProgress(title, search.cost(), quiet, progress) as shown:
+        shown.message(f"sweep folder: {folder}")
         counts = definition.points_by_part(builder)
         for name, number in counts.items():
             swept = [axis.key for axis in definition.axes]
-            progress.message(told(name, builder.parts[name], plans[name], number, swept))
-        _search(folder, definition, search, engine, progress)
-        return _conclude(folder, definition, progress)
+            shown.message(told(name, builder.parts[name], plans[name], number, swept))
+        _search(folder, definition, search, engine, shown)
+        return _conclude(folder, definition, shown)
 
 
 def _folder(definition: Definition) -> Path:
@@ -196,7 +197,7 @@ def _conclude(folder: Path, definition: Definition, progress: SweepProgress) -> 
             (folder / _TOLD).touch()
     best, (low, high) = found[0], found[0].interval
     progress.message(
-        f"best: {shown(best.point.values)}: return {best.score:.4g} ({low:.4g} to {high:.4g}), {len(best.scores)} seeds"
+        f"best: {in_words(best.point.values)}: return {best.score:.4g} ({low:.4g} to {high:.4g})"
         if best.state == "finished"
         else "no point came to the end with finite numbers"
     )
