@@ -65,6 +65,9 @@ class RayTasks:
             self._connect(settings)
         # What is done again for ever is what nodes and workers lose; what a task raises ends the sweep.
         options: dict[str, Any] = {"num_cpus": settings.cpus, "num_gpus": settings.gpus, "max_retries": -1}
+        # Ray counts cores and binds nobody to them; a worker would take all of its node.
+        cores = os.environ.get("JAX_NUM_CPU_DEVICES", str(settings.cpus))
+        options["runtime_env"] = {"env_vars": {"JAX_NUM_CPU_DEVICES": cores}}
         self._begin = ray.remote(**options)(perform_alone).remote
 
     def look(self, left: Sequence[Segment]) -> None:

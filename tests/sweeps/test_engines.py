@@ -45,8 +45,10 @@ def test_a_sweep_that_is_killed_goes_on_to_the_same_results(tmp_path):
 
 
 @pytest.mark.parametrize(("engine", "library"), [("slurm", "submitit"), ("ray", "ray")])
-def test_other_engines_come_to_the_same_results(engine, library, undisturbed, tiny, tmp_path):
-    pytest.importorskip(library)
+def test_other_engines_come_to_the_same_results(engine, library, undisturbed, tiny, tmp_path, request):
+    loaded = pytest.importorskip(library)
+    if engine == "ray":
+        request.addfinalizer(loaded.shutdown)
     words = {"engine": engine, "slurm_local": engine == "slurm", "workers": 2, "sweep_dir": str(tmp_path / "sweep")}
     found = rlx.sweep({**tiny, **SPACE, "points_at_once": 2, **words}, quiet=True)
     equal(curves(found), curves(undisturbed))
