@@ -1,6 +1,6 @@
 """rlx: reinforcement-learning research in JAX.
 
-The verbs: ``make_env``, ``make_agent``, ``train``, ``resume``, ``load``, ``evaluate``; ``agents()`` and
+The verbs: ``make_env``, ``make_agent``, ``train``, ``resume``, ``load``, ``evaluate``, ``sweep``; ``agents()`` and
 ``environments()`` list the names they take.
 """
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rlx.envs.api import make_env
     from rlx.errors import ConfigurationError
     from rlx.registry import agents, environments
+    from rlx.sweeps.sweep import sweep
     from rlx.verbs import evaluate, load, resume, train
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "make_agent",
     "make_env",
     "resume",
+    "sweep",
     "train",
 ]
 
@@ -37,6 +39,7 @@ _HOMES = {
     "evaluate": "rlx.verbs",
     "load": "rlx.verbs",
     "resume": "rlx.verbs",
+    "sweep": "rlx.sweeps.sweep",
     "train": "rlx.verbs",
 }
 

@@ -2,9 +2,11 @@
 
 import dataclasses
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -13,17 +15,22 @@ from hydra.errors import HydraException
 
 import rlx
 from rlx import registry
-from rlx.compose import Config, compose_values, presets
+from rlx.compose import CONFIGS, Config, compose_values, presets, read_values
 from rlx.envs.settings import EnvSettings
-from rlx.errors import ConfigurationError, RunFailed
+from rlx.errors import ConfigurationError, RunFailed, suggest
+from rlx.paths import expand
 from rlx.runner.failures import from_outside
 from rlx.runner.interrupt import listening
 from rlx.runner.settings import RunSettings
 from rlx.settings import Setting, checked_fields, settings_of
+from rlx.sweeps.settings import SweepSettings
 from rlx.task_names import BRAX_BACKENDS
 from rlx.usage import describe, line, listed, shown, task_options
 
 REFUSED, FAILED = 2, 1
+_AXIS = re.compile(r"sweep\.[^=]+=")
+# Of a word that names a file.
+_FILE = Setting("file", str | None, None, "", "", ())
 
 
 def main(script: Callable[[list[str]], None], help_text: Callable[[], str]) -> None:
@@ -95,12 +102,40 @@ def parse_settings(words: Sequence[str], cls: type) -> Any:
 
 
 def compose_config(words: Sequence[str]) -> Config:
-    """The configuration of ``experiments/train.py`` from its words.
+    """The configuration of ``experiments/train.py`` from its words, on top of those of ``config=FILE``.
 
     Raises:
         ConfigurationError: for a word that cannot be read, an unknown agent or key, or a value that does not fit.
     """
-    return compose_values(parse_words(words, settings_of(RunSettings)))
+    values = parse_words(words, settings_of(RunSettings) | {"config": _FILE})
+    file = values.pop("config", None)
+    return compose_values((read_values(expand(file)) if file else {}) | values)
+
+
+def parse_sweep(words: Sequence[str]) -> dict[str, Any]:
+    """The values of ``experiments/sweep.py`` by key, on top of those of ``sweep=NAME`` or ``sweep=FILE``.
+
+    Raises:
+        ConfigurationError: for a word that cannot be read, a key given twice, or a file that is not there.
+    """
+    axes = dict(word.split("=", 1) for word in words if _AXIS.match(word))
+    others = [word for word in words if not _AXIS.match(word)]
+    if len(axes) + len(others) < len(words):
+        raise ConfigurationError("an axis is given twice; give each sweep.KEY once")
+    values = parse_words(others, settings_of(RunSettings) | settings_of(SweepSettings) | {"sweep": _FILE})
+    name = values.pop("sweep", None)
+    return (read_values(_sweep_file(name)) if name else {}) | values | axes
+
+
+def _sweep_file(name: str) -> Path:
+    """A sweep of ``configs/sweep``, or any file."""
+    folder, path = CONFIGS / "sweep", expand(name)
+    named = {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+    if name not in named and not path.is_file():
+        raise ConfigurationError(
+            f"no sweep is called {name!r}{suggest(name, named)}; those of {folder}: {', '.join(named)}; or name a file"
+        )
+    return named.get(name, path)
 
 
 def train_help(words: Sequence[str] = ()) -> str:
@@ -114,6 +149,7 @@ def train_help(words: Sequence[str] = ()) -> str:
 
   python experiments/train.py agent=NAME env=NAME [key=value ...]
   python experiments/train.py resume=RUN_FOLDER            go on with a run that was interrupted or killed
+  python experiments/train.py config=FILE.yaml [key=value ...]    with the keys of a file, such as a sweep's best.yaml
   python experiments/train.py env=NAME --help              this help, with that task's own options
 
 {listed("Agents:       ", presets())}
@@ -137,6 +173,23 @@ The agent
 {line("agent=ppo", "", "one of the agents above")}
 
 {agents}"""
+
+
+def sweep_help() -> str:
+    """The help of ``experiments/sweep.py``."""
+    return f"""Train every point of a space of configurations with every seed, as one program where shapes allow.
+
+  python experiments/sweep.py agent=NAME env=NAME sweep.KEY=AXIS [sweep.KEY=AXIS ...] [key=value ...]
+  python experiments/sweep.py sweep=NAME [key=value ...]     a sweep of configs/sweep, or any such file
+
+An axis: [a,b,c]   linear(low,high,n)   log(low,high,n)   int(low,high); without n a range is drawn from. KEY is agent,
+env, or any agent.KEY or env.KEY of experiments/train.py; quote what holds brackets: 'sweep.agent.discount=[0.9,0.99]'.
+The same command goes on with a sweep that was stopped (sweep_dir=). All other keys are those of
+experiments/train.py, and the same for all points. Exit codes are its, too.
+
+The sweep: key=default, range, meaning
+{describe(SweepSettings)}
+{line("sweep=null", "", listed("one of ", sorted(file.stem for file in (CONFIGS / "sweep").glob("*.yaml"))))}"""
 
 
 def _parse_word(word: str, settings: dict[str, Setting]) -> Override:

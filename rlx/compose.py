@@ -96,6 +96,29 @@ def compose_values(values: Mapping[str, Any]) -> Config:
     return Config(agent, choice, env["name"], env_settings, options, run_settings)
 
 
+def read_values(file: Path) -> dict[str, Any]:
+    """The values in a YAML file by key; a mapping's keys are joined to its own by a dot.
+
+    Raises:
+        ConfigurationError: if it is not there, or is no mapping of keys to values.
+    """
+    try:
+        read = OmegaConf.to_container(OmegaConf.load(file))
+    except (OSError, yaml.YAMLError, OmegaConfBaseException) as error:
+        cause = str(error).strip().partition("\n")[0]
+        raise ConfigurationError(f"cannot read {file} ({cause}); give a YAML file of keys and values") from error
+    if not isinstance(read, dict):
+        raise ConfigurationError(f"{file} must hold keys and values, such as agent.learning_rate: 1e-3")
+    return _flat(read, "")
+
+
+def _flat(values: Mapping[Any, Any], prefix: str) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
 def presets() -> tuple[str, ...]:
     """What ``agent=`` takes: the names of the files in ``configs/agent``."""
     return tuple(sorted(path.stem for path in (CONFIGS / "agent").glob("*.yaml")))

@@ -174,6 +174,19 @@ def _population(agents: Sequence[Agent], env: Env, settings: RunSettings) -> Pop
     Raises:
         ConfigurationError: naming what does not fit.
     """
+    plan = check_run(agents, env, settings)
+    members, evaluation = members_of(agents, settings.all_seeds), (settings.eval_episodes, settings.eval_mode)
+    population = Population(members, env, *evaluation, settings.solved_return, eval_max_steps=settings.eval_max_steps)
+    population.plan(Clock.start(settings.total_steps, plan.steps_per_iteration))
+    return population
+
+
+def check_run(agents: Sequence[Agent], env: Env, settings: RunSettings) -> Plan:
+    """The schedule of a run of these, if they fit together; whether it fits into memory is another question.
+
+    Raises:
+        ConfigurationError: naming what does not fit.
+    """
     if not isinstance(env, Env):
         raise ConfigurationError(f"{env!r} is no environment; build one with rlx.make_env")
     for agent in agents:
@@ -195,10 +208,7 @@ def _population(agents: Sequence[Agent], env: Env, settings: RunSettings) -> Pop
         )
     if settings.wandb and importlib.util.find_spec("wandb") is None:
         raise ConfigurationError("wandb=true needs wandb: pip install 'rlx[wandb]', or leave it out")
-    members, evaluation = members_of(agents, settings.all_seeds), (settings.eval_episodes, settings.eval_mode)
-    population = Population(members, env, *evaluation, settings.solved_return, eval_max_steps=settings.eval_max_steps)
-    population.plan(Clock.start(settings.total_steps, plan.steps_per_iteration))
-    return population
+    return plan
 
 
 def _run(
@@ -238,7 +248,7 @@ def _go_on(population: Population, plan: Plan, settings: RunSettings, folder: Pa
     """Drive the run in ``folder`` from its newest checkpoint until it stops."""
     checkpoints = Checkpoints(folder / "checkpoints", settings.keep_checkpoints, best=True)
     step = max(checkpoints.steps(), default=-1)
-    seconds_before = _rewind(folder, step)
+    seconds_before = rewind(folder, step)
     with ExitStack() as stack:
         loggers = [stack.enter_context(closing(logger)) for logger in loggers_of(settings, folder, step)]
         run = Run(population, plan, settings.total_steps, folder, checkpoints, seconds_before)
@@ -250,7 +260,7 @@ def _plan(agent: Agent, settings: RunSettings) -> Plan:
     return Plan(settings, agent.needs.num_envs * agent.needs.rollout_length)
 
 
-def _rewind(folder: Path, step: int) -> float:
+def rewind(folder: Path, step: int) -> float:
     """Drop what was logged after the newest checkpoint at ``step``; return the seconds spent up to there."""
     log = folder / "metrics.jsonl"
     if step < 0 and any(row["step"] > 0 for row in read_rows(log)):

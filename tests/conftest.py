@@ -21,7 +21,7 @@ def pytest_collection_modifyitems(items):
         item.add_marker(pytest.mark.xdist_group(group))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def compilations():
     """A context manager that gives the names of the programs compiled within it."""
     import jax

@@ -24,7 +24,7 @@ LEVELS = (
     {"watching"},
     {"verbs"},
     {"compose"},
-    {"sweep", "teaching"},
+    {"sweeps", "teaching"},
     {"usage"},
     {"cli"},
     {"reproduce"},

@@ -1,7 +1,7 @@
-"""Rows as TensorBoard scalars."""
+"""Rows as TensorBoard scalars, and the points of a sweep as its hyperparameters."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ class TensorBoard:
             raise ConfigurationError(
                 "TensorBoard logging needs tensorboardX: pip install 'rlx[tensorboard]'"
             ) from error
-        self._event, self._scalar = event_pb2.Event, summary.scalar
+        self._event, self._scalar, self._hparams = event_pb2.Event, summary.scalar, summary.hparams
         # Not its SummaryWriter: that one writes in a thread, and once this fails, as on a full disk, it waits for ever.
         self._writer = event_file_writer.EventsWriter(str(folder / "events"))
         if purge_step is not None:
@@ -41,9 +41,39 @@ class TensorBoard:
             self._write(step=step, summary=self._scalar(tag, value))
         self._writer.flush()
 
+    def hparams(self, values: Mapping[str, bool | float | str], score: float, step: int) -> None:
+        """Write what the run's hyperparameters are, and the return that it came to."""
+        for part in self._hparams(dict(values), {"sweep/return": score}):
+            self._write(summary=part)
+        self._write(step=step, summary=self._scalar("sweep/return", score))
+
     def close(self) -> None:
         """Flush and close the event file."""
         self._writer.close()
 
     def _write(self, **content: Any) -> None:
         self._writer.write_event(self._event(wall_time=time.time(), **content))
+
+
+def write_hparams(
+    folder: Path, values: Mapping[str, Any], score: float, step: int, curve: Iterable[Sequence[Row]]
+) -> None:
+    """Write one point of a sweep, as TensorBoard's page of hyperparameters shows it.
+
+    Args:
+        folder: of this point alone.
+        values: its hyperparameters by key; what is neither number, word nor truth is shown as text.
+        score: its return.
+        step: at which it has that.
+        curve: rows of one evaluation after the other.
+
+    Raises:
+        ConfigurationError: if tensorboardX is not installed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    logger = TensorBoard(folder)
+    plain = {key: value if isinstance(value, (bool, int, float, str)) else str(value) for key, value in values.items()}
+    logger.hparams(plain, score, step)
+    for rows in curve:
+        logger.rows(rows)
+    logger.close()

@@ -20,6 +20,7 @@ class WandB:
         config: the run's configuration, shown beside its curves.
         folder: where W&B keeps its files.
         mode: ``"online"`` or ``"offline"``; None leaves it to W&B (``WANDB_MODE``).
+        group: what the run is shown together with, such as the other points of a sweep; none is then gone on with.
 
     Raises:
         ConfigurationError: if wandb is not installed or cannot start, as without a login.
@@ -32,6 +33,7 @@ class WandB:
         config: Mapping[str, Any],
         folder: Path,
         mode: Literal["online", "offline"] | None = None,
+        group: str | None = None,
     ) -> None:
         try:
             import wandb
@@ -44,7 +46,8 @@ class WandB:
                 config=dict(config),
                 dir=str(folder),
                 mode=mode,
-                resume="auto",
+                group=group,
+                resume="auto" if group is None else None,
                 settings=wandb.Settings(console="off"),  # capturing stdout would garble the live progress
             )
         except wandb.Error as error:

@@ -45,7 +45,10 @@ class Checkpoints:
             # `save` decides what is done in the background. What Orbax does there waits for signals that it numbers
             # per process: the saves of two runs in threads would wait for each other's.
             enable_async_checkpointing=False,
+            create=False,
+            multiprocessing_options=_by_itself(),
         )
+        folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._writer = ThreadPoolExecutor(max_workers=1)
         self._pending: Future[None] | None = None
@@ -53,7 +56,7 @@ class Checkpoints:
         types = ocp.type_handlers.create_type_handler_registry(
             *((kind, pieces) for kind in (np.ndarray, jax.Array, Joined))
         )
-        handler = ocp.PyTreeCheckpointHandler(type_handler_registry=types)
+        handler = ocp.PyTreeCheckpointHandler(type_handler_registry=types, multiprocessing_options=_by_itself())
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options, item_handlers=handler)
 
     def save(self, step: int, state: PyTree, score: float = 0.0) -> None:
@@ -140,6 +143,16 @@ class Checkpoints:
         finally:
             self._writer.shutdown()
             self._manager.close()
+
+
+def _by_itself() -> Any:
+    """Under ``jax.distributed`` each process saves what it has trained, and waits for no other."""
+    if jax.process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    process = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"process-{process}"
+    )
 
 
 def _is_key(leaf: Any) -> bool:

@@ -46,6 +46,15 @@ def begin(path: Path, config: dict[str, Any]) -> None:
         ConfigurationError: if it holds a run by now, so that nothing is overwritten, or it cannot be written.
     """
     _refuse_used(path)
+    describe(path, config)
+
+
+def describe(path: Path, config: dict[str, Any]) -> None:
+    """Write ``config.yaml`` and ``metadata.json`` into ``path``, whatever it holds.
+
+    Raises:
+        ConfigurationError: if it cannot be written, or the configuration holds what YAML cannot.
+    """
     with _refused_if_not_written(path):
         write_atomically(path / "metadata.json", json.dumps(metadata(), indent=2) + "\n")
         write_atomically(path / "config.yaml", _as_yaml(config))

@@ -40,11 +40,11 @@ class Layout(NamedTuple):
 
 
 def layout_for(num_members: int, devices: Sequence[Any] | None = None, side_by_side: int | None = None) -> Layout:
-    """Spread members over ``devices``, all of them unless given, ``side_by_side`` a device in each group, or all.
+    """Spread members over ``devices``, by default this process's, ``side_by_side`` a device in each group, or all.
 
     Under ``jax_disable_jit`` each is a group of its own, on one device.
     """
-    devices = list(jax.devices() if devices is None else devices)[:num_members]
+    devices = list(jax.local_devices() if devices is None else devices)[:num_members]
     if uncompiled():
         devices, side_by_side = devices[:1], 1
     a_device = math.ceil(num_members / len(devices))

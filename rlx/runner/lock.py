@@ -25,6 +25,10 @@ _BYTE = 1 << 30
 _HELD = (errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK)
 
 
+class Taken(ConfigurationError):
+    """Another run holds the folder."""
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[str | None]:
     """Keep other runs out of ``folder``, which exists, for as long as the block takes.
@@ -33,7 +37,8 @@ def locked(folder: Path) -> Iterator[str | None]:
         ``None``; where the file system knows no locks, a note that says so.
 
     Raises:
-        ConfigurationError: if another one holds it, which is named, or the folder cannot be written.
+        Taken: if another one holds it, which is named.
+        ConfigurationError: if the folder cannot be written.
     """
     try:
         file = os.open(folder / FILE, os.O_RDWR | os.O_CREAT, 0o666)
@@ -52,7 +57,7 @@ def _take(file: int, folder: Path) -> str | None:
         _lock(file)
     except OSError as error:
         if error.errno in _HELD:
-            raise ConfigurationError(f"{folder} is being written by {_holder(file)}; wait for it or stop it") from error
+            raise Taken(f"{folder} is being written by {_holder(file)}; wait for it or stop it") from error
         return f"{folder} cannot be locked ({error.strerror}); see to it that nobody else goes on with this run"
     with contextlib.suppress(OSError):  # who holds it is for messages alone, and a disk may be full
         os.ftruncate(file, 0)

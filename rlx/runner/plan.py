@@ -1,5 +1,6 @@
 """When a run evaluates and saves, in iterations; a function of the settings alone, so a resumed run keeps to it."""
 
+import copy
 import math
 
 from rlx.runner.settings import RunSettings
@@ -21,6 +22,14 @@ class Plan:
         self.steps = self.iterations * steps_per_iteration
         self.evaluations = self._evenly(settings.num_evaluations)
         self.checkpoints = self._evenly(settings.num_checkpoints)
+
+    def until(self, iteration: int) -> "Plan":
+        """The same schedule as far as ``iteration``, where it evaluates and saves a last time."""
+        part = copy.copy(self)
+        part.iterations, part.steps = iteration, iteration * self.steps_per_iteration
+        part.evaluations = frozenset(i for i in self.evaluations if i < iteration) | {iteration}
+        part.checkpoints = frozenset(i for i in self.checkpoints if i < iteration) | {iteration}
+        return part
 
     def stops(self, after: int) -> list[int]:
         """Iterations later than ``after`` at which the host has something to do, in order."""

@@ -5,6 +5,7 @@ turns. A group has the same number of members on every device; what is left over
 copies of a member, which are nowhere to be seen outside this file.
 """
 
+import copy
 import dataclasses
 import itertools
 from collections.abc import Sequence
@@ -120,9 +121,23 @@ class Population:
         self.programs = programs(env, mesh, eval_episodes, eval_mode, bound, solved_return, donates)
         self.arrays = place(env.arrays, mesh, REPLICATED)
         self._compiled: dict[str, Any] = {}
+        self._place_members()
+
+    def _place_members(self) -> None:
         stacked = stack([member.agent for member in self.members])
-        self.agents = [place(_at(stacked, slots), mesh) for slots in self.layout.slots]
+        self.agents = [place(_at(stacked, slots), self.layout.mesh) for slots in self.layout.slots]
         self.seeds = [[self.members[slot].seed for slot in slots] for slots in self.layout.slots]
+
+    def with_members(self, members: Sequence[Member], layout: Layout) -> "Population":
+        """Other members for the same programs, with whatever these have compiled, if groups have the same size.
+
+        Raises:
+            ConfigurationError: as `stack`.
+        """
+        other = copy.copy(self)
+        other.members, other.layout = list(members), layout
+        other._place_members()
+        return other
 
     def plan(self, clock: Clock, resumed: bool = False) -> str:
         """One line on the memory that this takes, from shapes alone; ``resumed``: from a checkpoint.

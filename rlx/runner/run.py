@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlx.errors import ConfigurationError, RunFailed
+from rlx.errors import ConfigurationError, Diverged, RunFailed
 from rlx.runner.acting import acting_part
 from rlx.runner.checkpoint import Checkpoints
 from rlx.runner.evaluate import Evaluation
@@ -94,6 +94,7 @@ class Run:
 
     Attributes:
         stop: set it to save and stop at the next good moment, as the first Ctrl-C does.
+        diverged: bool ``[M]``, members whose numbers are no longer finite.
     """
 
     def __init__(
@@ -104,12 +105,15 @@ class Run:
         folder: Path,
         checkpoints: Checkpoints,
         seconds_before: float = 0.0,
+        tolerant: bool = False,
     ) -> None:
+        """``tolerant``: go on as long as the numbers of any member are finite; else of all."""
         self.population, self.plan, self.folder, self.checkpoints = members, plan, folder, checkpoints
         self.clock = Clock.start(total_steps, plan.steps_per_iteration)
         self.policies = Checkpoints(folder / "policy", keep=1)
         self.started = time.perf_counter() - seconds_before
         self.stop = threading.Event()
+        self.tolerant, self.diverged = tolerant, np.zeros(len(members.members), bool)
         self._chunk_length, self._score = 1, -math.inf
 
     def __iter__(self) -> Generator[Event, None, None]:
@@ -211,8 +215,9 @@ class Run:
         if not wait(playing, unless=self.stop):
             return
         result = self.population.gather(playing)
-        self._require_finite(np.all(np.isfinite(result.returns), axis=1), "an evaluation return", states)
-        self._score = float(result.returns.mean())
+        finite = np.all(np.isfinite(result.returns), axis=1)
+        self._require_finite(finite, "an evaluation return", states)
+        self._score = float(result.returns[finite].mean())
         yield Evaluated(step, result, window, time.perf_counter() - self.started)
         self._save_policy(states, iteration)
 
@@ -227,7 +232,8 @@ class Run:
         return iteration * self.plan.steps_per_iteration
 
     def _require_finite(self, healthy: Any, what: str, states: list[RunState]) -> None:
-        if healthy.all():
+        self.diverged |= ~healthy
+        if healthy.all() or (self.tolerant and not self.diverged.all()):
             return
         step = self._step(int(states[0].clock.iterations))
         failed = Checkpoints(self.folder / "failed", keep=1)
@@ -237,7 +243,7 @@ class Run:
         members = zip(self.population.members, healthy, strict=True)
         seeds = ", ".join(str(member.seed) for member, good in members if not good)
         good_ones = self.checkpoints.steps()
-        raise RunFailed(
+        raise Diverged(
             f"{what} of seed {seeds} is infinite or NaN by step {step}; that state is in {self.folder / 'failed'}"
             + (f", the last good one in {self.folder / 'checkpoints'}" if good_ones else "")
             + ("; lower agent.learning_rate, or" if step else ";")

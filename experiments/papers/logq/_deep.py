@@ -22,7 +22,11 @@ def k_for(discount: float, delay: int) -> dict[str, int]:
 
 def late_returns(folder: Path, share: float) -> np.ndarray:
     """Greedy return of each seed, mean over the evaluations in the last ``share`` of training, ``[seeds]``."""
-    _, values = returns(folder)
+    return late(returns(folder)[1], share)
+
+
+def late(values: np.ndarray, share: float) -> np.ndarray:
+    """The mean ``[seeds]`` over the last ``share`` of evaluations ``[seeds, S]``."""
     return values[:, -math.ceil(share * (values.shape[1] - 1)) :].mean(axis=1)
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from papers.logq._deep import PAPER, folder_for, late_returns
+from papers.logq._deep import PAPER, late, named
 from papers.logq._minatar import METHODS, training
 
-from rlx.reproduce.jobs import Training
+from rlx.reproduce.sweeping import Sweep, point_returns, swept
 from rlx.reproduce.table import Cell, Scale, Table
 
 DISCOUNTS = {"DQN": 0.99, "LogDQN": 0.96}
@@ -15,23 +15,29 @@ LEARNING_RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
 FIRST_SEED = 1000
 
 
-def jobs(scale: Scale) -> Sequence[Training]:
-    """A training for each game, method and step size."""
+def jobs(scale: Scale) -> Sequence[Sweep]:
+    """A sweep over step sizes for each game and method."""
     return [
-        training(
-            game,
-            method,
-            told_by=rate,
-            discount=DISCOUNTS[method],
-            learning_rate=rate,
-            total_steps=scale.options["steps"],
-            num_seeds=scale.seeds,
-            seed=FIRST_SEED,
+        swept(
+            training(
+                game,
+                method,
+                told_by=DISCOUNTS[method],
+                discount=DISCOUNTS[method],
+                learning_rate=LEARNING_RATES[0],
+                total_steps=scale.options["steps"],
+                num_seeds=scale.seeds,
+                seed=FIRST_SEED,
+            ),
+            {"agent.learning_rate": list(LEARNING_RATES)},
         )
         for game in scale.options["games"]
         for method in METHODS
-        for rate in LEARNING_RATES
     ]
+
+
+def _named(game: str, method: str) -> str:
+    return named(game, method, DISCOUNTS[method])
 
 
 def cells(scale: Scale, folders: Mapping[str, Path]) -> Sequence[Cell]:
@@ -40,7 +46,7 @@ def cells(scale: Scale, folders: Mapping[str, Path]) -> Sequence[Cell]:
         Cell(
             {"game": game, "method": method, "discount": DISCOUNTS[method], "step size": rate},
             "return in the last three tenths",
-            late_returns(folder_for(folders, game, method, rate), 0.3),
+            late(point_returns(folders[_named(game, method)], {"agent.learning_rate": rate}), 0.3),
         )
         for game in scale.options["games"]
         for method in METHODS
