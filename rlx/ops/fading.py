@@ -24,8 +24,27 @@ def age_weights(size: int) -> np.ndarray:
 
 
 def weighed_by_order(values: jax.Array, weights: np.ndarray) -> jax.Array:
-    """``sum_j w_j v_(j)`` of the values sorted from the least on, ``[..., K]`` to ``[...]``.
+    """``sum_j w_j v_(j)`` of the values in their order from the least on, ``[..., K]`` to ``[...]``.
 
     The gradient reaches each value with the weight of its place.
     """
-    return jnp.sort(values, axis=-1) @ jnp.asarray(weights, values.dtype)
+    # On CPU XLA sorts 384 rows of 384 in 18 ms, as long as a whole update's matrix products; counting takes 2.
+    places = (counted if jax.default_backend() == "cpu" else sorted_twice)(jax.lax.stop_gradient(values))
+    return (jnp.asarray(weights, values.dtype)[places] * values).sum(-1)
+
+
+def counted(values: jax.Array) -> jax.Array:
+    """The place of each of ``[..., K]``, 0 that of the least, int32: how many are less, or equal and before it."""
+    first = jnp.moveaxis(values, -1, 0)
+    position = jnp.arange(len(first)).reshape(-1, *[1] * (first.ndim - 1))
+
+    def count(i: jax.Array, places: jax.Array) -> jax.Array:
+        return places + jnp.where(i < position, first[i] <= first, first[i] < first)
+
+    places = jax.lax.fori_loop(0, len(first), count, jnp.zeros(first.shape, jnp.int32), unroll=8)
+    return jnp.moveaxis(places, 0, -1)
+
+
+def sorted_twice(values: jax.Array) -> jax.Array:
+    """As ``counted``: the order of the order."""
+    return jnp.argsort(jnp.argsort(values, axis=-1, stable=True), axis=-1).astype(jnp.int32)

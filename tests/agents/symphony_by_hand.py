@@ -97,7 +97,7 @@ class ByHand:
         return gradient(lambda params: loss(params, *args)[0], self.params), loss(self.params, *args)[1]
 
     def update(self, batch, noise, masks):
-        """One update on a minibatch."""
+        """One update on a minibatch; returns the gradient."""
         grads, self.ema = self.gradient(batch, noise, masks)
         b1, b2, lr, tau = 0.6180339887498949, 0.995, float(self.agent.learning_rate), float(self.agent.target_rate)
         self.mean = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, self.mean, grads)
@@ -105,3 +105,4 @@ class ByHand:
         step = lambda p, m, v: p - lr * (m / (np.sqrt(v) + 1e-8) + 0.01 * p)  # noqa: E731
         self.params = jax.tree.map(step, self.params, self.mean, self.square)
         self.target = jax.tree.map(lambda t, p: (1 - tau) * t + tau * p, self.target, self.params["critics"])
+        return grads

@@ -29,6 +29,14 @@ def test_weights_by_order_are_the_papers():
     np.testing.assert_allclose([top, 384 * fading.order_weights(384)[0]], [0.046, 1.338], atol=1e-3)
 
 
+@pytest.mark.parametrize("places", [fading.counted, fading.sorted_twice])
+def test_places_are_each_taken_once(places):
+    """Ties are told apart by where they stand."""
+    values = np.random.default_rng(0).integers(0, 20, (2, 3, 30)).astype(np.float32)
+    expected = np.argsort(np.argsort(values, axis=-1, kind="stable"), axis=-1)
+    np.testing.assert_array_equal(places(jnp.asarray(values)), expected)
+
+
 @pytest.mark.parametrize("order", itertools.permutations([0, 1, 2]))
 def test_values_count_by_their_order_and_so_do_gradients(order):
     values, weights = np.array([1.0, 2.0, 4.0], np.float32)[list(order)], fading.order_weights(3)
