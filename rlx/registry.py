@@ -9,7 +9,9 @@ from rlx.task_names import names_of
 _AGENTS = {
     "ace": "rlx.agents.ace:ACE",
     "bdq": "rlx.agents.bdq:BDQ",
+    "coach": "rlx.agents.coach:COACH",
     "decqn": "rlx.agents.decqn:DecQN",
+    "deep_coach": "rlx.agents.deep_coach:DeepCOACH",
     "dqn": "rlx.agents.dqn:DQN",
     "logq": "rlx.agents.logq:LogDQN",
     "masked_ppo": "rlx.agents.masked_ppo:MaskedPPO",
@@ -17,6 +19,7 @@ _AGENTS = {
     "ppo": "rlx.agents.ppo:PPO",
     "revalued": "rlx.agents.revalued:REValueD",
     "sac": "rlx.agents.sac:SAC",
+    "tamer": "rlx.agents.tamer:TAMER",
 }
 
 # A family is a module with `make(name, params=None, **options) -> Built`, see `rlx.envs.family`.

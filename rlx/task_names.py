@@ -115,6 +115,8 @@ OWN = {
     "mirrored-chain": "rlx.envs.chain:MirroredChain",
     "gap-chain": "rlx.envs.chain:GapChain",
     "corridor": "rlx.envs.chain:Corridor",
+    "cliff-grid": "rlx.envs.grid:CliffGrid",
+    "four-rooms": "rlx.envs.grid:FourRooms",
     "deceptive-bandit": "rlx.envs.deceptive_bandit:DeceptiveBandit",
     "factor-regulator": "rlx.envs.factor_regulator:FactorRegulator",
     "linear-quadratic": "rlx.envs.linear_quadratic:LinearQuadratic",
