@@ -91,7 +91,8 @@ def make_env(name: str | Environment, *, params: PyTree | None = None, **setting
             truncated; ``discretise``, which makes discrete actions of a single continuous dimension and factored ones
             of more; ``one_hot``, ``reset_mode``, ``pool_size``, ``flatten``, ``sticky_actions``, ``teacher`` and what
             becomes of its feedback. All others are the task's own options, its constructor's arguments and the fields
-            of its parameters, by name: ``backend="mjx"`` for Brax, ``size=20`` for DeepSea, ``gravity=12.0`` for CartPole.
+            of its parameters, by name: ``backend="mjx"`` for Brax, ``size=20`` for DeepSea, ``gravity=12.0`` for
+            CartPole.
 
     Raises:
         ConfigurationError: if a name or an option is unknown, a value is out of range, or the task cannot be

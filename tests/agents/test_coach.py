@@ -118,7 +118,7 @@ def test_it_is_the_listing_in_double_precision(carries):
 
 
 def test_what_an_episode_adds_up_to_is_reinforce_on_feedback():
-    """Oracle 12, where theta hardly moves: the sum of f e is that of grad log pi times what feedback follows, decayed."""
+    """Oracle 12, where theta hardly moves: the sum of f e is that of grad log pi times what follows of f, decayed."""
     rng, steps, decay = np.random.default_rng(1), 30, 0.8
     action, feedback = rng.integers(2, size=steps), rng.choice([0, 1, -1], size=steps)
     agent = COACH(SPEC, trace_decays=(decay,), learning_rate=1e-4)

@@ -72,7 +72,7 @@ def test_a_press_before_any_step_stores_nothing():
 
 
 def by_hand(obs, action, feedback, log_prob, *, decay, length, beta, rate):
-    """Algorithm 1 without replay in float64: a linear softmax policy, RMSProp, each window learned from as it closes."""
+    """Algorithm 1 without replay in float64: a linear softmax policy, RMSProp, a window learned from as it closes."""
     theta, square = np.zeros((obs.shape[1], 3)), 0.0
     window, history = [], []
     policy = lambda o: np.exp(o @ theta) / np.exp(o @ theta).sum()  # noqa: E731

@@ -43,10 +43,12 @@ def test_every_trainer_teaches_the_cliff_grid(teacher):
 
 
 def test_what_each_says_of_going_north_at_the_start():
-    likely = lambda seen, key: (None, {"probabilities": jnp.full((len(seen.obs), 4), 0.1).at[:, NORTH].set(0.7)})  # noqa: E731
-    say = lambda teacher, behaviour=UNIFORM: heard(rlx.make_env("rlx/cliff-grid", teacher=teacher), [NORTH], behaviour)[
-        0
-    ]  # noqa: E731
+    def likely(seen, key):
+        return None, {"probabilities": jnp.full((len(seen.obs), 4), 0.1).at[:, NORTH].set(0.7)}
+
+    def say(teacher, behaviour=UNIFORM):
+        return heard(rlx.make_env("rlx/cliff-grid", teacher=teacher), [NORTH], behaviour)[0]
+
     assert say("task") == 0
     assert say("action") == 1
     assert say("diminishing") == 0.75
