@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from rlx.types import Key, PyTree, Timestep
+from rlx.types import EnvSpec, Key, PyTree, Timestep
 
 if TYPE_CHECKING:
     from rlx.envs.api import Env
@@ -125,11 +125,13 @@ class TeacherState:
     Attributes:
         memory: the trainer's.
         under_way: the channel's; ``None`` without one.
-        reward: of the task in the last step, ``[N]``: for whoever watches the learner, which does not see it.
+        action: of the last step, ``[N, ...]``, for whoever watches.
+        reward: of the task in that step, ``[N]``, for them too: the learner does not see it.
     """
 
     memory: PyTree
     under_way: jax.Array | None
+    action: jax.Array
     reward: jax.Array
 
 
@@ -140,10 +142,11 @@ class Teacher:
     trainer: Trainer = struct.field(pytree_node=False)
     channel: Channel | None = None
 
-    def start(self, num_envs: int) -> TeacherState:
+    def start(self, spec: EnvSpec, num_envs: int) -> TeacherState:
         """Before the first step."""
         under_way = None if self.channel is None else self.channel.start(num_envs)
-        return TeacherState(self.trainer.start(num_envs), under_way, jnp.zeros(num_envs))
+        action = jnp.zeros((num_envs, *spec.action_shape), spec.action_dtype)
+        return TeacherState(self.trainer.start(num_envs), under_way, action, jnp.zeros(num_envs))
 
     def teach(self, state: TeacherState, lesson: Lesson) -> tuple[TeacherState, Word]:
         """Watch one step; what reaches the learner after it."""
@@ -153,4 +156,4 @@ class Teacher:
         if self.channel is not None:
             under_way, value = self.channel.send(state.under_way, word.value, channel_key)
             word = word.replace(value=value)  # type: ignore[attr-defined]
-        return TeacherState(memory, under_way, lesson.reward), word
+        return TeacherState(memory, under_way, lesson.action, lesson.reward), word

@@ -55,7 +55,7 @@ def reset(env: Env, key: Key, num_envs: int) -> tuple[VectorState, Timestep]:
         episode_step=jnp.zeros(num_envs, jnp.int32),
         pool=pool,
         slot=jnp.zeros((), jnp.int32) if pooled else None,
-        teacher=None if env.teacher is None else env.teacher.start(num_envs),
+        teacher=None if env.teacher is None else env.teacher.start(env.spec, num_envs),
     )
     return state, first_timestep(env, obs, task_state)
 

@@ -33,7 +33,7 @@ RETURN = "greedy return"
 
 
 class Row(NamedTuple):
-    """A row of the table: whether windows are replayed, what the channel does, and the delay that the agent is told of."""
+    """A row: whether windows are replayed, what the channel does, and the delay that the agent is told of."""
 
     fault: str
     replay: str
