@@ -13,8 +13,8 @@ from rlx.runner.settings import RunSettings
 from rlx.settings import checked_fields, hyper, settings_of
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
-# What teaching begins with where nothing else is asked for. A press that is credited to the frame it answers comes a step
-# after it, hence a delay of 1.
+# What teaching begins with where nothing else is asked for. A press that is credited to the frame it answers comes a
+# step after it, hence a delay of 1.
 AGENTS: dict[str, dict[str, Any]] = {
     "coach": {"agent.trace_decays": [0.0, 0.8, 0.99], "agent.delay": 1, "agent.max_lag": 4, "agent.learning_rate": 0.5},
     "deep_coach": {"agent.delay": 1},

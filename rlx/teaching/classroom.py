@@ -6,6 +6,7 @@ line is recorded before it is done, so that the recording is never behind the se
 
 import asyncio
 import dataclasses
+import json
 import struct
 import time
 from pathlib import Path
@@ -52,6 +53,10 @@ class Seat:
         self.news.set()
 
 
+def _plain(setup: Setup) -> str:
+    return json.dumps(dataclasses.asdict(setup), sort_keys=True)
+
+
 class Classroom:
     """A session with its recording, its pace and its seats.
 
@@ -67,7 +72,7 @@ class Classroom:
 
     def __init__(self, folder: Path, setup: Setup | None, rate: float) -> None:
         if (folder / META).exists():
-            if setup is not None and dataclasses.asdict(setup) != dataclasses.asdict(read_setup(folder)):
+            if setup is not None and _plain(setup) != _plain(read_setup(folder)):
                 raise ConfigurationError(f"{folder} holds another session; session={folder} alone goes on with it")
             self.recording = Recording(folder)
         elif setup is None:
