@@ -112,7 +112,6 @@ def test_undo_save_load_set_and_start_again(client, room):
             step = next_of(socket, "state")["step"]
             say(socket, "press", id=step, value=1, trace=0, shown=step)
         say(socket, "undo")
-        next_of(socket, "hello")
         assert next_of(socket, "hello")["undoable"] == 0
         say(socket, "undo")
         assert next_of(socket, "refused")["reason"] == "there is no press to take back"
