@@ -154,6 +154,7 @@ class Teacher:
         memory, word = self.trainer.judge(state.memory, lesson._replace(key=judge_key))
         under_way = state.under_way
         if self.channel is not None:
-            under_way, value = self.channel.send(state.under_way, word.value, channel_key)
+            assert under_way is not None
+            under_way, value = self.channel.send(under_way, word.value, channel_key)
             word = word.replace(value=value)  # type: ignore[attr-defined]
         return TeacherState(memory, under_way, lesson.action, lesson.reward), word

@@ -57,7 +57,10 @@ def reset(env: Env, key: Key, num_envs: int) -> tuple[VectorState, Timestep]:
         slot=jnp.zeros((), jnp.int32) if pooled else None,
         teacher=None if env.teacher is None else env.teacher.start(env.spec, num_envs),
     )
-    return state, first_timestep(env, obs, task_state)
+    first = first_timestep(env, obs, task_state)
+    if env.teacher is not None:
+        first = dataclasses.replace(first, info=first.info | _about(Word.nothing(num_envs)))
+    return state, first
 
 
 def step(
@@ -171,8 +174,6 @@ def first_timestep(env: Env, obs: jax.Array, task_state: PyTree) -> Timestep:
     num_envs = obs.shape[0]
     mask = _action_mask(env, task_state)
     info = jax.tree.map(lambda x: jnp.zeros((num_envs, *x.shape), x.dtype), env.task.info_struct)
-    if env.teacher is not None:
-        info = info | _about(Word.nothing(num_envs))
     return Timestep(
         obs=obs,
         reward=jnp.zeros(num_envs),

@@ -28,7 +28,7 @@ def write_lessons(path: Path, outcomes: Sequence[Outcome]) -> None:
     arrays |= {_EXTRAS + name: value for name, value in rows.extras.items()}
     arrays |= {_INFO + name: value for name, value in rows.info.items()}
     task_reward = np.concatenate(jax.device_get([outcome.reward for outcome in outcomes]))
-    np.savez_compressed(path, **arrays, task_reward=task_reward)  # type: ignore[arg-type]
+    np.savez_compressed(path, **arrays, task_reward=task_reward)
 
 
 def read_lessons(path: Path) -> Transition:

@@ -33,7 +33,7 @@ def painter_for(session: Session) -> Painter:
 
 
 def draw_grid(task: Grid, cell: int, policy: np.ndarray) -> Image.Image:
-    """The grid with the agent in ``cell``, and in every cell an arrow for each action, as long as it is likely.
+    """The grid with the agent in ``cell``, and in every cell a line for each action, the longer the likelier.
 
     Args:
         task: the grid.
@@ -59,7 +59,7 @@ def _arrows(
     canvas: ImageDraw.ImageDraw, centre: tuple[float, float], side: int, probabilities: np.ndarray, colour: object
 ) -> None:
     for (dx, dy), share in zip(MOVES, probabilities, strict=True):
-        length = 0.44 * side * float(share)
+        length = 0.46 * side * float(share) ** 0.7
         end = (centre[0] + dx * length, centre[1] - dy * length)
         canvas.line((*centre, *end), fill=colour, width=max(2, side // 20))  # type: ignore[arg-type]
 

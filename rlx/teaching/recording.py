@@ -129,7 +129,8 @@ def read_lines(folder: Path) -> Iterator[dict[str, Any]]:
 
 def replay(folder: Path) -> tuple[Session, list[Outcome]]:
     """The session in ``folder`` as it stood after its last line, and what its steps did since the last restart."""
-    session, outcomes = Session(read_setup(folder)), []
+    session = Session(read_setup(folder))
+    outcomes: list[Outcome] = []
     for line in read_lines(folder):
         outcome = session.take(line)
         if line["kind"] == "restart":

@@ -24,7 +24,7 @@ from rlx.runner import loop
 from rlx.switches import in_32_bits
 from rlx.teaching import learners
 from rlx.teaching.presses import Press, word_of
-from rlx.types import Agent, Clock, PyTree, Transition
+from rlx.types import Agent, Clock, Key, PyTree, Transition
 
 MOST_UNDONE = 100  # presses
 ADJUSTABLE = ("delay", "learning_rate")
@@ -86,9 +86,10 @@ class Session:
         self._first = self.agent = rlx.make_agent(setup.agent["name"], self.env, **fields)
         if self.agent.needs.num_envs != 1 or self.agent.needs.rollout_length != 1:
             raise ConfigurationError("a person teaches one copy, step by step; leave num_envs and rollout_length at 1")
-        self._init = jax.jit(in_32_bits(lambda key: loop.init(self._first, self.env, key, _clock())))
-        self._step = jax.jit(in_32_bits(lambda agent, state, word: _stepped(agent, self.env, state, word)))
-        self._look = jax.jit(in_32_bits(lambda agent, state: _told(agent, state)))
+        self._programs = _Programs(self.agent, self.env)
+        self.state: loop.RunState
+        self.steps: int
+        self.pending: list[Press]
         self._begin(setup.seed)
 
     def take(self, line: Mapping[str, Any]) -> Outcome | None:
@@ -124,7 +125,7 @@ class Session:
         """Take one step that hears ``word``."""
         if float(word.value[0]) != 0:
             self.undoable.append(learners.learned(self.agent, self.state.agent))
-        self.state, outcome = self._step(self.agent, self.state, word)
+        self.state, outcome = self._programs.step(self.agent, self.state, word)
         self.steps += 1
         return outcome
 
@@ -148,7 +149,7 @@ class Session:
 
     def look(self) -> dict[str, np.ndarray]:
         """What the learner tells of its policy in the present state, without a step."""
-        return jax.device_get(self._look(self.agent, self.state))
+        return jax.device_get(self._programs.look(self.agent, self.state))
 
     def digest(self) -> str:
         """What the bits of the whole run come to."""
@@ -161,14 +162,23 @@ class Session:
     def _begin(self, seed: int) -> None:
         self.agent = self._first
         self.seed = seed
-        self.state = self._init(jax.random.key(seed))
+        self.state = self._programs.init(jax.random.key(seed))
         self.steps = 0
-        self.pending: list[Press] = []
+        self.pending = []
         self.undoable: deque[dict[str, Any]] = deque(maxlen=MOST_UNDONE)
 
 
-def _clock() -> Clock:
-    return Clock.start(_HORIZON, 1)
+class _Programs:
+    """The compiled functions of a session: the first state, a step, and a look at the policy."""
+
+    def __init__(self, agent: Agent, env: Env) -> None:
+        def init(key: Key) -> loop.RunState:
+            return loop.init(agent, env, key, Clock.start(_HORIZON, 1))
+
+        def step(agent: Agent, state: loop.RunState, word: Word) -> tuple[loop.RunState, Outcome]:
+            return _stepped(agent, env, state, word)
+
+        self.init, self.step, self.look = (jax.jit(in_32_bits(function)) for function in (init, step, _told))
 
 
 def _told(agent: Agent, state: loop.RunState) -> dict[str, jax.Array]:

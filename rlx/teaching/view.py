@@ -1,7 +1,7 @@
 """What the page shows, in words and numbers that JSON can hold."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ def action_names(session: Session) -> list[str]:
             return [f"dimension {i}" for i in range(size)]
 
 
-def policy_rows(spec: EnvSpec, told: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+def policy_rows(spec: EnvSpec, told: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What each bar shows: a share in [0, 1] of an action, the likeliest choice of a component, or an interval."""
     match spec.action_space:
         case Discrete():

@@ -57,7 +57,7 @@ class Diary(NamedTuple):
     """What became of episodes, ``[M]`` of the running one and ``[M, E]`` of those that have ended.
 
     Attributes:
-        count: episodes that have ended.
+        number: of episodes that have ended.
         length: steps of the running one.
         praise: sum of its feedback above 0.
         lengths: steps.
@@ -65,7 +65,7 @@ class Diary(NamedTuple):
         praises: mean praise of a step.
     """
 
-    count: jax.Array
+    number: jax.Array
     length: jax.Array
     praise: jax.Array
     lengths: jax.Array
@@ -81,10 +81,10 @@ class Diary(NamedTuple):
     def after(self, feedback: jax.Array, terminated: jax.Array, ended: jax.Array) -> "Diary":
         """With one step more, ``[M]`` each."""
         length, praise = self.length + 1, self.praise + jnp.maximum(feedback, 0.0)
-        members, at = jnp.arange(len(length)), jnp.where(ended, self.count, self.lengths.shape[1])
+        members, at = jnp.arange(len(length)), jnp.where(ended, self.number, self.lengths.shape[1])
         put = lambda kept, new: kept.at[members, at].set(new, mode="drop")  # noqa: E731
         return Diary(
-            count=self.count + ended,
+            number=self.number + ended,
             length=jnp.where(ended, 0.0, length),
             praise=jnp.where(ended, 0.0, praise),
             lengths=put(self.lengths, length),
@@ -145,7 +145,7 @@ def _taught(env: Env, episodes: int, agents: Agent, channels: Channel, keys: Key
         return state, diary.after(seen.reward[:, 0], seen.terminated[:, 0], ended)
 
     def running(carry: tuple[loop.RunState, Diary]) -> jax.Array:
-        return (carry[1].count < episodes).any() & (carry[0].clock.iterations < budget)
+        return (carry[1].number < episodes).any() & (carry[0].clock.iterations < budget)
 
     state = start(agents, channels, keys)
     return jax.lax.while_loop(running, step, (state, Diary.empty(len(keys), episodes)))[1]

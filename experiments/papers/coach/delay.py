@@ -80,7 +80,13 @@ def cells(scale: Scale, folders: Mapping[str, Path]) -> Sequence[Cell]:
 
 def steps_of(cells: Cells, kind: str, fault: str, told: int, decay: float, carried: str = "true") -> float:
     """Mean steps of a row."""
-    query = {"feedback": kind, "fault": fault, "delay": told, "lambda": decay, "carried": carried}
+    query: dict[str, str | float] = {
+        "feedback": kind,
+        "fault": fault,
+        "delay": told,
+        "lambda": decay,
+        "carried": carried,
+    }
     return mean(cells, STEPS, **query)
 
 
