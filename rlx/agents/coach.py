@@ -77,7 +77,7 @@ class COACH:
     max_lag: int = hyper(0, "most steps of lag that a teacher may tell beyond the delay", within="[0, 16]", static=True)
     carry_across_reset: bool = hyper(True, "let late feedback reach into the episode before", static=True)
     greedy: bool = hyper(False, "act by the likeliest action, as on the robot", static=True)
-    initial_std: float = hyper(0.5, "deviation of continuous actions at the start", within="(0, inf)", static=True)
+    initial_std: float = hyper(0.5, "deviation of continuous actions at the start", within="(0, inf)")
     hidden_sizes: tuple[int, ...] = fields.hidden_sizes(())
     activation: str = fields.activation("tanh")
 
@@ -114,8 +114,8 @@ class COACH:
     @property
     def network(self) -> PreferenceNetwork:
         """Observations to the parameters of the action distribution."""
-        spec, std = self.spec, self.initial_std
-        return PreferenceNetwork(spec.action_space, self.hidden_sizes, self.activation, spec.obs_shape, initial_std=std)
+        spec = self.spec
+        return PreferenceNetwork(spec.action_space, self.hidden_sizes, self.activation, spec.obs_shape)
 
     @property
     def example(self) -> Choice:
@@ -124,8 +124,12 @@ class COACH:
         return Choice(jnp.zeros(self.spec.obs_shape, self.spec.obs_dtype), action, example_mask(self.spec))
 
     def distribution(self, params: PyTree, obs: jax.Array, action_mask: jax.Array | None) -> Distribution:
-        """The policy in ``obs``."""
-        return policy_of(self.spec.action_space, self.network.apply(params, obs), action_mask)
+        """The policy in ``obs``; a Gaussian's deviation is at least 0.001."""
+        outputs = self.network.apply(params, obs)
+        if isinstance(self.spec.action_space, Box):
+            mean, log_std = outputs
+            outputs = mean, jnp.log(jnp.maximum(self.initial_std * jnp.exp(log_std), 1e-3))
+        return policy_of(self.spec.action_space, outputs, action_mask)
 
     def learn(self, state: COACHState, step: Transition) -> tuple[COACHState, dict[str, jax.Array]]:
         """Take in one step of every environment, leaves ``[N, ...]``, whose reward is feedback."""

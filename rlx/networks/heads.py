@@ -4,8 +4,6 @@ Every network takes observations ``[..., *obs_shape]`` of any dtype, and keeps i
 and ``head`` unless it says otherwise. Agents turn the outputs into distributions.
 """
 
-import math
-
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -60,7 +58,6 @@ class PreferenceNetwork(nn.Module):
         activation: see ``MLP``.
         obs_shape: shape of one observation.
         kernel_init: initialiser of kernels where there are hidden layers; biases start at zero.
-        initial_std: standard deviation of continuous actions at the start.
     """
 
     action_space: ActionSpace
@@ -68,11 +65,10 @@ class PreferenceNetwork(nn.Module):
     activation: str
     obs_shape: tuple[int, ...]
     kernel_init: Initialiser = lecun_normal()
-    initial_std: float = 0.5
 
     @nn.compact
     def __call__(self, obs: jax.Array) -> jax.Array | tuple[jax.Array, jax.Array]:
-        """Return what `PolicyNetwork` returns, with a log standard deviation, at least ln 0.001, of the observation."""
+        """Return what `PolicyNetwork` returns, with a log standard deviation of the observation, 0 at the start."""
         deep, rank = bool(self.hidden_sizes), len(self.obs_shape)
         if deep:
             torso = make_torso(self.obs_shape, self.hidden_sizes, self.activation, self.kernel_init, name="torso")
@@ -84,7 +80,7 @@ class PreferenceNetwork(nn.Module):
         if not isinstance(self.action_space, Box):
             return outputs
         log_std = nn.Dense(size, use_bias=deep, kernel_init=zeros, name="log_std")(features)
-        return outputs, jnp.maximum(math.log(self.initial_std) + log_std, math.log(1e-3))
+        return outputs, log_std
 
 
 class ValueNetwork(nn.Module):

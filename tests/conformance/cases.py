@@ -53,6 +53,7 @@ OWN: dict[str, dict] = {
     "sac": {"num_envs": 4},
     # Feedback for either trace, late by its own account, and forgotten at the end of an episode.
     "coach": {"num_envs": 4, "rollout_length": 2, "max_lag": 1, "carry_across_reset": False, "delay": 1.0},
+    "deep_coach": {"greedy": False},
     "tamer": {"num_envs": 4, "discount": 0.5},
 }
 # Those that learn from a teacher's feedback only.
