@@ -12,11 +12,12 @@ from rlx.paths import expand
 from rlx.runner.settings import RunSettings
 from rlx.settings import checked_fields, hyper, settings_of
 
+TABLES = ("rlx/cliff-grid", "rlx/four-rooms")
 LOCAL = ("127.0.0.1", "localhost", "::1")
 # What teaching begins with where nothing else is asked for. A press that is credited to the frame it answers comes a
 # step after it, hence a delay of 1.
 AGENTS: dict[str, dict[str, Any]] = {
-    "coach": {"agent.trace_decays": [0.0, 0.8, 0.99], "agent.delay": 1, "agent.max_lag": 4, "agent.learning_rate": 0.5},
+    "coach": {"agent.trace_decays": [0.0, 0.8, 0.99], "agent.delay": 1, "agent.max_lag": 4, "agent.max_grad_norm": 1.0},
     "deep_coach": {"agent.delay": 1},
     "tamer": {"agent.delay": 1},
 }
@@ -82,6 +83,8 @@ def setup_of(values: dict[str, Any], folder: Path) -> Any:
         return None
     agent = values.get("agent", "coach")
     defaults = {"agent": agent, "env": "rlx/cliff-grid", **AGENTS.get(agent, {})}
+    if agent == "coach" and values.get("env", defaults["env"]) in TABLES:
+        defaults["agent.learning_rate"] = 0.5  # a press changes one cell, and should be seen to
     config = compose_values({**defaults, **values})
     return Setup(config.agent, config.env, config.settings.seed)
 

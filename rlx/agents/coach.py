@@ -77,6 +77,9 @@ class COACH:
     max_lag: int = hyper(0, "most steps of lag that a teacher may tell beyond the delay", within="[0, 16]", static=True)
     carry_across_reset: bool = hyper(True, "let late feedback reach into the episode before", static=True)
     greedy: bool = hyper(False, "act by the likeliest action, as on the robot", static=True)
+    max_grad_norm: float | None = hyper(
+        None, "largest norm of a gradient that enters a trace; null: any", within="(0, inf)"
+    )
     initial_std: float = hyper(0.5, "deviation of continuous actions at the start", within="(0, inf)")
     hidden_sizes: tuple[int, ...] = fields.hidden_sizes(())
     activation: str = fields.activation("tanh")
@@ -136,7 +139,7 @@ class COACH:
         trace, lag = lags_of(step)
         recent = state.recent.after(Choice(step.obs, step.action, step.action_mask))
         choice, there = recent.ago(whole_steps(self.delay, jnp.zeros_like(lag)))
-        gradients = jax.vmap(jax.grad(self.log_prob), (None, 0))(state.params, choice)
+        gradients = jax.vmap(self.gradient, (None, 0))(state.params, choice)
         decays = jnp.stack([jnp.asarray(decay) for decay in self.trace_decays])
 
         def decayed(history: jax.Array, gradient: jax.Array) -> jax.Array:
@@ -163,6 +166,14 @@ class COACH:
         cleared = lambda e: jnp.where(_like(ended, e[0, 0]), 0.0, e)  # noqa: E731
         traces = jax.tree.map(cleared, state.traces)
         return dataclasses.replace(state, traces=traces, recent=state.recent.forget(ended))
+
+    def gradient(self, params: PyTree, choice: Choice) -> PyTree:
+        """``grad log pi(a|s)`` of one choice, shortened if it is too long."""
+        gradient = jax.grad(self.log_prob)(params, choice)
+        if self.max_grad_norm is None:
+            return gradient
+        length = jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(gradient)))
+        return jax.tree.map(lambda leaf: leaf * jnp.minimum(1.0, self.max_grad_norm / (length + 1e-12)), gradient)
 
     def log_prob(self, params: PyTree, choice: Choice) -> jax.Array:
         """``log pi(a|s)`` of one choice."""

@@ -39,13 +39,18 @@ def policy_rows(spec: EnvSpec, told: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What each bar shows: a share in [0, 1] of an action, the likeliest choice of a component, or an interval."""
     match spec.action_space:
         case Discrete():
-            return [{"share": round(float(share), 4)} for share in told["probabilities"][0]]
+            return [{"share": _number(share)} for share in told["probabilities"][0]]
         case MultiDiscrete(nvec):
             parts = np.split(told["probabilities"][0], np.cumsum(nvec)[:-1])
-            return [{"share": round(float(part.max()), 4), "choice": int(part.argmax())} for part in parts]
+            return [{"share": _number(part.max()), "choice": int(part.argmax())} for part in parts]
         case Box():
             low, high = (told["mean"][0] + sign * told["std"][0] for sign in (-1, 1))
-            return [{"low": round(float(a), 3), "high": round(float(b), 3)} for a, b in zip(low, high, strict=True)]
+            return [{"low": _number(a), "high": _number(b)} for a, b in zip(low, high, strict=True)]
+
+
+def _number(value: Any) -> float | None:
+    """As JSON can hold it: ``None`` for what is no number."""
+    return round(float(value), 4) if np.isfinite(value) else None
 
 
 class Account:
@@ -73,7 +78,7 @@ class Account:
         self.running = (self.running[0] + 1, self.running[1] + reward)
         if taken.terminated[0] or taken.truncated[0]:
             self.episodes += 1
-            self.curve.append((self.episodes, self.running[0], round(self.running[1], 4)))
+            self.curve.append((self.episodes, self.running[0], _number(self.running[1]) or 0.0))
             self.running = (0, 0.0)
 
     def whole(self) -> dict[str, Any]:

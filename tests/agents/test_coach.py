@@ -195,6 +195,14 @@ def everywhere(task, theta, rate, feedback):
     return learned(agent, start, rollout).params["params"]["head"]["kernel"] - theta
 
 
+@pytest.mark.parametrize(("largest", "expected"), [(None, 4.0), (1.0, 4.0 / np.sqrt(32))])
+def test_a_long_gradient_is_shortened_only_if_asked(largest, expected):
+    """In an observation of 8, the gradient is (4, -4), of length sqrt(32)."""
+    agent = COACH(SPEC, trace_decays=(0.0,), learning_rate=1.0, max_grad_norm=largest)
+    state = learned(agent, agent.init(KEY), lesson([8.0], [0], [1.0]))
+    np.testing.assert_allclose(state.params["params"]["head"]["kernel"], [[expected, -expected]], rtol=1e-5)
+
+
 def test_without_a_teacher_it_is_refused():
     with pytest.raises(rlx.ConfigurationError, match="learns from a teacher's feedback, and gymnax/CartPole-v1 has no"):
         rlx.make_agent("coach", rlx.make_env("gymnax/CartPole-v1"))
