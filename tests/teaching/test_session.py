@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 
 import rlx
 from rlx.errors import ConfigurationError
+from rlx.runner.evaluate import evaluate
 from rlx.teaching import lessons, recording
 from rlx.teaching.recording import EVENTS, Recording, read_lines, replay
 from rlx.teaching.session import Session, Setup
@@ -163,3 +165,25 @@ def test_a_folder_that_is_no_session_is_refused(tmp_path):
     (tmp_path / "meta.json").write_text("{")
     with pytest.raises(ConfigurationError, match="is damaged"):
         recording.read_setup(tmp_path)
+
+
+EXAMPLES = Path(rlx.__file__).parent / "teaching" / "examples"
+
+
+@pytest.mark.parametrize(("name", "least"), [("cliff-grid", 5.0), ("cart-pole", 150.0)])
+def test_the_shipped_lessons_teach_a_new_learner(name, least):
+    """Recorded with scripts in a person's place, and read without anybody: random actions return -11 and 22."""
+    setup = recording.read_setup(EXAMPLES / name)
+    env = rlx.make_env(**{**setup.env, "teacher": "person"})
+    agent = rlx.make_agent(spec=env, **setup.agent)
+    state = lessons.study(agent, lessons.read_lessons(EXAMPLES / name / "steps.npz"), jax.random.key(0))
+    played = jax.jit(lambda: evaluate(agent, env, state, jax.random.key(1), 8, "greedy").returns)()
+    assert np.mean(played) >= least
+
+
+def test_a_shipped_recording_replays():
+    """To the end; to the same bits only on a machine like the one it was made on."""
+    folder = EXAMPLES / "cliff-grid"
+    session, outcomes = replay(folder)
+    assert session.steps == len(outcomes) == 800
+    assert sum(line["kind"] == "press" for line in read_lines(folder)) > 300
