@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import optax
 from flax import struct
 
 from rlx.agents import fields
@@ -151,13 +152,12 @@ class COACH:
         lag = jnp.minimum(lag, self.max_lag)
         meant = lambda history: jax.vmap(lambda e, lag, k: e[lag, k], (2, 0, 0))(history, lag, trace)  # noqa: E731
         # theta <- theta + alpha f e_k
-        params = jax.tree.map(
-            lambda x, history: x + self.learning_rate * jnp.tensordot(step.reward, meant(history), 1),
-            state.params,
-            traces,
-        )
+        change = lambda history: self.learning_rate * jnp.tensordot(step.reward, meant(history), 1)  # noqa: E731
+        changes = jax.tree.map(change, traces)
+        params = jax.tree.map(jnp.add, state.params, changes)
         after = self.at_reset(COACHState(params, traces, recent), step.terminated | step.truncated)
-        return after, {"feedback": step.reward.mean(), "pressed": (step.reward != 0).mean()}
+        pressed = (step.reward != 0).mean()
+        return after, {"feedback": step.reward.mean(), "pressed": pressed, "change": optax.global_norm(changes)}
 
     def at_reset(self, state: COACHState, ended: jax.Array) -> COACHState:
         """The state as the next episode finds it, where episodes have ``ended``, bool ``[N]``."""
@@ -172,7 +172,7 @@ class COACH:
         gradient = jax.grad(self.log_prob)(params, choice)
         if self.max_grad_norm is None:
             return gradient
-        length = jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(gradient)))
+        length = optax.global_norm(gradient)
         return jax.tree.map(lambda leaf: leaf * jnp.minimum(1.0, self.max_grad_norm / (length + 1e-12)), gradient)
 
     def log_prob(self, params: PyTree, choice: Choice) -> jax.Array:

@@ -128,16 +128,19 @@ class DeepCOACH:
         window, length = self.opened(state, recent)
         closes = (feedback != 0) & (length > 0)
         windows = _stored(state.windows, window, length, feedback, closes)
-        objective, there = self.minibatch(windows, closes, key)
+        batch, there = self.minibatch(windows, closes, key)
         current = jax.tree.map(lambda x: x[0], entry)
-        gradients = jax.grad(lambda params: -self.objective(params, *objective, current))(state.params)
+        loss, gradients = jax.value_and_grad(lambda params: -self.objective(params, *batch, current))(state.params)
         stepped = self.optimiser.step(gradients, state.opt_state, state.params, self.learning_rate)
         params, opt_state = jax.tree.map(
             lambda new, old: jnp.where(there, new, old), stepped, (state.params, state.opt_state)
         )
         length = jnp.where(closes, 0, length)
-        metrics = {"feedback": feedback, "pressed": feedback != 0, "windows": windows.count.astype(jnp.float32)}
-        return DeepCOACHState(params, opt_state, recent, window, length, windows), Metrics(means=metrics)
+        metrics = Metrics(
+            means={"loss": loss, "feedback": feedback, "pressed": (feedback != 0).astype(jnp.float32)},
+            last={"windows": windows.count.astype(jnp.float32)},
+        )
+        return DeepCOACHState(params, opt_state, recent, window, length, windows), metrics
 
     def policy(self, state: DeepCOACHState, timestep: Timestep, key: Key, mode: Mode) -> jax.Array:
         """The most likely action, or a sampled one."""

@@ -4,7 +4,6 @@ Columns ``x`` run east from 0, rows ``y`` north from 0; actions are north, south
 where it is. Observations are the cell, one-hot. Layouts and rewards are those of the first author's program.
 """
 
-from collections import deque
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
@@ -141,13 +140,11 @@ class Grid(Environment[GridState, EnvParams]):
         """Steps to the goal from each cell, int32 ``[S]``; ``S`` where there is no way."""
         distance = np.full(self.num_states, self.num_states, np.int32)
         distance[self.number(self.goal)] = 0
-        queue = deque([self.goal])
-        while queue:
-            cell = queue.popleft()
-            for neighbour in {self._moved(cell, move) for move in MOVES}:
-                if distance[self.number(neighbour)] == self.num_states:
-                    distance[self.number(neighbour)] = distance[self.number(cell)] + 1
-                    queue.append(neighbour)
+        ring = {self.goal}
+        for steps in range(1, self.num_states):
+            around = {self._moved(cell, move) for cell in ring for move in MOVES}
+            ring = {cell for cell in around if distance[self.number(cell)] == self.num_states}
+            distance[[self.number(cell) for cell in ring]] = steps
         return distance
 
 

@@ -107,23 +107,24 @@ def figures(cells: Cells, folders: Mapping[str, Path]) -> "Mapping[str, Figure]"
     """Steps against episodes, a panel for each kind of feedback."""
     figure, axes = new_figure(1, len(KINDS), width=13.0, height=3.4, share=True)
     for axis, kind in zip(axes[0], KINDS, strict=True):
-        number = 0
-        for group in classes():
-            lengths = outputs(folders[group.name])["lengths"]
-            for index, pupil in enumerate(group.pupils):
-                if pupil.setting["feedback"] != kind:
-                    continue
-                told = f"λ {pupil.setting['lambda']}" if group.agent == "coach" else f"ε {pupil.setting['epsilon']}"
-                blocks = lengths[index].reshape(len(lengths[index]), -1, 10).mean(-1)
-                label = f"{pupil.setting['learner']}, {told}"
-                draw_band(
-                    axis, 10 * np.arange(1, blocks.shape[1] + 1), blocks.T, label, COLOURS[number], statistic="mean"
-                )
-                number += 1
+        for colour, (label, lengths) in zip(COLOURS, curves(folders, kind).items(), strict=False):
+            blocks = lengths.reshape(len(lengths), -1, 10).mean(-1)
+            draw_band(axis, 10 * np.arange(1, blocks.shape[1] + 1), blocks.T, label, colour, statistic="mean")
         tidy(axis, kind, "episodes", "steps an episode")
         axis.set_yscale("log")
         axis.legend(fontsize=7, frameon=False)
     return {"steps": figure}
+
+
+def curves(folders: Mapping[str, Path], kind: str) -> dict[str, np.ndarray]:
+    """Steps of every episode ``[seeds, EPISODES]``, by what learns from that kind of feedback."""
+    found: dict[str, np.ndarray] = {}
+    for group in classes():
+        for pupil, lengths in zip(group.pupils, outputs(folders[group.name])["lengths"], strict=True):
+            setting = pupil.setting
+            told = f"λ {setting['lambda']}" if group.agent == "coach" else f"ε {setting['epsilon']}"
+            found |= {f"{setting['learner']}, {told}": lengths} if setting["feedback"] == kind else {}
+    return found
 
 
 TABLE = Table(
