@@ -92,6 +92,11 @@ def _fitting(agent: Agent) -> Agent:
             f"{agent_name(agent)} needs a {wanted} action space, {agent.spec.name} has a {_SPACE_NAMES[space]} one; "
             f"{_remedy(agent)}"
         )
+    if agent.needs.feedback and not agent.spec.has_feedback:
+        raise ConfigurationError(
+            f"{agent_name(agent)} learns from a teacher's feedback, and {agent.spec.name} has no teacher; "
+            "add env.teacher=task, or another teacher"
+        )
     return agent
 
 

@@ -9,7 +9,9 @@ from rlx.task_names import names_of
 _AGENTS = {
     "ace": "rlx.agents.ace:ACE",
     "bdq": "rlx.agents.bdq:BDQ",
+    "coach": "rlx.agents.coach:COACH",
     "decqn": "rlx.agents.decqn:DecQN",
+    "deep_coach": "rlx.agents.deep_coach:DeepCOACH",
     "dqn": "rlx.agents.dqn:DQN",
     "logq": "rlx.agents.logq:LogDQN",
     "masked_ppo": "rlx.agents.masked_ppo:MaskedPPO",
@@ -19,6 +21,7 @@ _AGENTS = {
     "sac": "rlx.agents.sac:SAC",
     "symphony": "rlx.agents.symphony:Symphony",
     "td3": "rlx.agents.td3:TD3",
+    "tamer": "rlx.agents.tamer:TAMER",
 }
 
 # A family is a module with `make(name, params=None, **options) -> Built`, see `rlx.envs.family`.

@@ -116,6 +116,8 @@ OWN = {
     "gap-chain": "rlx.envs.chain:GapChain",
     "corridor": "rlx.envs.chain:Corridor",
     "continuous-cartpole": "rlx.envs.continuous_cartpole:ContinuousCartPole",
+    "cliff-grid": "rlx.envs.grid:CliffGrid",
+    "four-rooms": "rlx.envs.grid:FourRooms",
     "deceptive-bandit": "rlx.envs.deceptive_bandit:DeceptiveBandit",
     "factor-regulator": "rlx.envs.factor_regulator:FactorRegulator",
     "linear-quadratic": "rlx.envs.linear_quadratic:LinearQuadratic",

@@ -56,6 +56,8 @@ class EnvSpec:
         max_episode_steps: steps after which an episode is truncated; ``None`` if it never is.
         has_action_mask: whether timesteps carry an ``action_mask``.
         counters: entries of ``info`` that count something in each step; evaluations report their mean.
+        has_feedback: whether rewards in training are a teacher's feedback; ``info`` then says for which ``trace`` it is
+            meant, and by how many steps of ``lag`` it is later than the learner knows of.
     """
 
     name: str
@@ -65,6 +67,7 @@ class EnvSpec:
     max_episode_steps: int | None
     has_action_mask: bool = False
     counters: tuple[str, ...] = ()
+    has_feedback: bool = False
 
     @property
     def nvec(self) -> tuple[int, ...]:
@@ -100,7 +103,8 @@ class Timestep:
 
     Attributes:
         obs: observation to act on, after auto-reset where an episode has just ended.
-        reward: float32, of the step that led here; 0 at the start of a run.
+        reward: float32, of the step that led here; 0 at the start of a run. Where a teacher trains the agent, it is
+            what reached it of the teacher's feedback in that step, and the task's reward is nowhere to be seen.
         terminated: bool, that step ended its episode by the task's rules: the value beyond it is 0.
         truncated: bool, that step ended its episode by a time limit: the value beyond it is bootstrapped.
             Never true together with ``terminated``.
@@ -250,6 +254,7 @@ class Needs:
         acting: names of the fields of its state that ``act`` and ``policy`` read: what is saved as the policy, and
             given to evaluation, where all others are ``None``.
         memory: what acting carries from step to step, if anything.
+        feedback: whether its rewards must be a teacher's feedback.
     """
 
     num_envs: int
@@ -258,6 +263,7 @@ class Needs:
     task_states: bool = False
     acting: tuple[str, ...] = ("params",)
     memory: Memory | None = None
+    feedback: bool = False
 
 
 @runtime_checkable

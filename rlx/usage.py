@@ -57,4 +57,7 @@ def task_options(env: "Env") -> dict[str, Any]:
 
 def _field(setting: Setting, prefix: str) -> str:
     default = "..." if setting.default is dataclasses.MISSING else shown(setting.default)
-    return line(f"{prefix}{setting.name}={default}", "|".join(setting.choices) or setting.within, setting.doc)
+    limits, doc = "|".join(setting.choices) or setting.within, setting.doc
+    if len(limits) > _WIDTH // 2:
+        limits, doc = "a word", f"{doc}: {', '.join(setting.choices)}"
+    return line(f"{prefix}{setting.name}={default}", limits, doc)

@@ -11,7 +11,7 @@ from rlx import build
 from rlx.build import make_agent, validate
 from rlx.errors import ConfigurationError
 from rlx.settings import Setting, checked, hyper, settings_of
-from rlx.types import Box, Discrete, EnvSpec, MultiDiscrete
+from rlx.types import Box, Discrete, EnvSpec, MultiDiscrete, Needs
 
 DISCRETE = EnvSpec("test/discrete", (3,), "float32", Discrete(2), 10)
 FACTORED = dataclasses.replace(DISCRETE, name="test/factored", action_space=MultiDiscrete((2, 3)))
@@ -139,7 +139,8 @@ class Factored:
     rollout_length: int = 1
 
     @property
-    def needs(self): ...
+    def needs(self):
+        return Needs(3, 1)
 
     def init(self, key): ...
 

@@ -33,6 +33,7 @@ from rlx.envs.gymnax_api import Environment
 from rlx.envs.noisy import Noisy
 from rlx.envs.settings import EnvSettings, ResetMode, read_settings
 from rlx.envs.sticky import Sticky
+from rlx.envs.teacher import Channel, Teacher
 from rlx.errors import ConfigurationError, suggest
 from rlx.switches import in_32_bits
 from rlx.types import EnvSpec, Key, PyTree, Timestep
@@ -50,6 +51,7 @@ class Env:
         spec: what an agent may know.
         reset_mode: where the start states of new episodes come from; see `rlx.envs.vector`.
         pool_size: number of start states that ``reset_mode="pool"`` holds.
+        teacher: whose feedback takes the place of the reward in training, if anybody's (`rlx.envs.teacher`).
         config: ``make_env(**config)`` makes it again if it was made by name.
     """
 
@@ -60,6 +62,7 @@ class Env:
     reset_mode: ResetMode
     pool_size: int
     config: dict[str, Any]
+    teacher: Teacher | None = None
 
     @property
     def arrays(self) -> tuple[jax.Array, ...]:
@@ -86,9 +89,10 @@ def make_env(name: str | Environment, *, params: PyTree | None = None, **setting
         params: the task's parameters; ``None`` takes its defaults.
         **settings: fields of `rlx.envs.settings.EnvSettings`: ``max_episode_steps``, after which an episode is
             truncated; ``discretise``, which makes discrete actions of a single continuous dimension and factored ones
-            of more; ``one_hot``, ``reset_mode``, ``pool_size``, ``flatten`` and ``sticky_actions``. All others are the
-            task's own options, its constructor's arguments and the fields of its parameters, by name:
-            ``backend="mjx"`` for Brax, ``size=20`` for DeepSea, ``gravity=12.0`` for CartPole.
+            of more; ``one_hot``, ``reset_mode``, ``pool_size``, ``flatten``, ``sticky_actions``, ``teacher`` and what
+            becomes of its feedback. All others are the task's own options, its constructor's arguments and the fields
+            of its parameters, by name: ``backend="mjx"`` for Brax, ``size=20`` for DeepSea, ``gravity=12.0`` for
+            CartPole.
 
     Raises:
         ConfigurationError: if a name or an option is unknown, a value is out of range, or the task cannot be
@@ -130,6 +134,7 @@ def build_env(
         max_episode_steps=limit,
         has_action_mask=task.has_action_mask,
         counters=task.counters,
+        has_feedback=settings.teacher is not None,
     )
     reset_mode = settings.reset_mode or built.reset_mode
     made = dataclasses.replace(settings, max_episode_steps=limit, reset_mode=reset_mode)
@@ -137,7 +142,32 @@ def build_env(
     if isinstance(name, Environment):
         fields = parameters.notes(parameters.kept_fields(built.params)) | fields
     config = {"name": full_name, **dataclasses.asdict(made), **fields, **parameters.kept_options(options)}
-    return Env(full_name, task, task_params, spec, reset_mode, settings.pool_size, config)
+    teacher = _teacher(settings, spec, built.task)
+    return Env(full_name, task, task_params, spec, reset_mode, settings.pool_size, config, teacher)
+
+
+def _teacher(settings: EnvSettings, spec: EnvSpec, task: Environment) -> Teacher | None:
+    """The teacher that the settings ask for."""
+    channel = Channel(
+        settings.feedback_probability,
+        settings.feedback_flips,
+        settings.feedback_lag,
+        settings.feedback_spread,
+        slots=settings.feedback_lag + settings.feedback_spread + 1,
+    )
+    if settings.teacher in (None, "person"):
+        if channel != Channel():
+            raise ConfigurationError(
+                f"feedback_* is of simulated teachers, and teacher={settings.teacher or 'null'}; leave it out"
+            )
+        channel = None  # type: ignore[assignment]
+    if settings.teacher is None:
+        return None
+    if settings.sticky_actions > 0 and settings.teacher not in ("task", "person"):
+        raise ConfigurationError(f"teacher={settings.teacher} judges chosen actions; leave sticky_actions out")
+    from rlx.envs.trainers import trainer_of  # it imports this module
+
+    return Teacher(trainer_of(settings.teacher, spec, task), channel)
 
 
 def _build(name: str | Environment, params: PyTree | None, options: Mapping[str, Any]) -> tuple[str, Built]:

@@ -37,10 +37,10 @@ def render_html(env: Env, states: PyTree, path: str | Path) -> None:
     Raises:
         ConfigurationError: if this is no Brax environment.
     """
-    task = _bare_task(env)
+    task = bare_task(env)
     if not isinstance(task, BraxTask):
         raise ConfigurationError(f"{env.name} is no Brax environment; use render_gif")
-    Path(path).write_text(task.viewer(_unstack(_bare_states(env, states))), encoding="utf-8")
+    Path(path).write_text(task.viewer(_unstack(bare_states(env, states))), encoding="utf-8")
 
 
 def render_gif(env: Env, states: PyTree, rewards: Any, path: str | Path) -> None:
@@ -56,9 +56,32 @@ def render_gif(env: Env, states: PyTree, rewards: Any, path: str | Path) -> None
         path: file to write.
     """
     returns = np.concatenate([[0.0], np.cumsum(np.asarray(rewards, np.float64))])
-    pictures = _pictures(env, _bare_states(env, states))
+    pictures = _pictures(env, bare_states(env, states))
     frames = [_titled(*frame) for frame in zip(pictures, range(len(returns)), returns, strict=True)]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=_MILLISECONDS, loop=0)
+
+
+def painter(env: Env) -> Callable[[PyTree], Image.Image]:
+    """What draws one state ``[1, ...]`` after the other, as they come; it compiles once, if at all.
+
+    A task that is not drawn shows its observation, in units of the largest number so far.
+    """
+    task = bare_task(env)
+    if isinstance(task, BraxTask):
+        from rlx.envs import brax_picture  # it needs more of Brax
+
+        return lambda states: brax_picture.draw(task.env.sys, _unstack(bare_states(env, states))[0], _SIDE)
+    if task.name in _DRAWN or isinstance(task, MicroRTS) or hasattr(task, "occupied_map"):
+        return lambda states: next(_pictures(env, bare_states(env, states)))
+    observe, largest = jax.jit(_observer(env)), 1e-6
+
+    def shown(states: PyTree) -> Image.Image:
+        nonlocal largest
+        obs = np.asarray(observe(bare_states(env, states), env.arrays))
+        largest = max(largest, float(np.nanmax(np.abs(obs), initial=0.0)))
+        return (_bars if obs.ndim == 2 else _image)(obs[0] / largest)
+
+    return shown
 
 
 def render_png(env: Env, state: PyTree, path: str | Path, pixels: int = 960) -> None:
@@ -67,7 +90,7 @@ def render_png(env: Env, state: PyTree, path: str | Path, pixels: int = 960) -> 
     Raises:
         ConfigurationError: if this is another environment.
     """
-    task = _bare_task(env)
+    task = bare_task(env)
     if not isinstance(task, MicroRTS):
         raise ConfigurationError(f"{env.name} is not microRTS; use render_gif")
     microrts_picture.draw(jax.device_get(state), task.game_map.side, pixels).save(path)
@@ -156,7 +179,7 @@ _DRAWN: dict[str, Callable[[Any, Any], Image.Image]] = {
 }
 
 
-def _bare_task(env: Env) -> Environment:
+def bare_task(env: Env) -> Environment:
     """The task as its author wrote it, below what `make_env` wraps around it."""
     task = env.task.inner
     while isinstance(task, Wrapper):
@@ -164,7 +187,7 @@ def _bare_task(env: Env) -> Environment:
     return task
 
 
-def _bare_states(env: Env, states: PyTree) -> PyTree:
+def bare_states(env: Env, states: PyTree) -> PyTree:
     """The states of that task, stacked."""
     task, stacked = env.task.inner, _stack(states)
     while isinstance(task, Wrapper):
@@ -174,7 +197,7 @@ def _bare_states(env: Env, states: PyTree) -> PyTree:
 
 def _pictures(env: Env, stacked: PyTree) -> Iterator[Image.Image]:
     """One picture a state of the bare task."""
-    task = _bare_task(env)
+    task = bare_task(env)
     if task.name in _DRAWN:
         yield from (_DRAWN[task.name](state, env.params) for state in _unstack(stacked))
     elif isinstance(task, MicroRTS):
@@ -189,8 +212,13 @@ def _pictures(env: Env, stacked: PyTree) -> Iterator[Image.Image]:
 
 
 def _observations(env: Env, stacked: PyTree) -> np.ndarray:
-    """What the task shows, ``[T + 1, ...]``; the numbers of its states where it cannot tell."""
-    task = _bare_task(env)
+    """What the task shows, ``[T + 1, ...]``."""
+    return np.asarray(jax.jit(_observer(env))(stacked, env.arrays))
+
+
+def _observer(env: Env) -> Callable[[PyTree, tuple[jax.Array, ...]], jax.Array]:
+    """From stacked states to what the task shows; the numbers of its states where it cannot tell."""
+    task = bare_task(env)
 
     def observe(state: PyTree, arrays: tuple[jax.Array, ...]) -> jax.Array:
         try:
@@ -202,7 +230,7 @@ def _observations(env: Env, stacked: PyTree) -> np.ndarray:
             return leaves[0]
         return jnp.concatenate([jnp.ravel(leaf) for leaf in leaves])
 
-    return np.asarray(jax.jit(jax.vmap(observe, (0, None)))(stacked, env.arrays))
+    return jax.vmap(observe, (0, None))
 
 
 def _bars(values: np.ndarray) -> Image.Image:

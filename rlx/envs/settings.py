@@ -7,6 +7,10 @@ from typing import Any, Literal
 from rlx.settings import checked_fields, hyper, settings_of
 
 ResetMode = Literal["fresh", "pool", "cached"]
+TEACHERS = (
+    *("task", "action", "action_author", "improvement", "sign_improvement"),
+    *("differential", "diminishing", "shaping", "person"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +32,11 @@ class EnvSettings:
     )
     reward_noise: float = hyper(0.0, "standard deviation of Gaussian noise on every reward", within="[0, inf)")
     obs_noise: float = hyper(0.0, "standard deviation of Gaussian noise on observations", within="[0, inf)")
+    teacher: str | None = hyper(None, "whose feedback takes the place of the reward in training", choices=TEACHERS)
+    feedback_probability: float = hyper(1.0, "share of its judgements that a teacher speaks out", within="[0, 1]")
+    feedback_flips: float = hyper(0.0, "probability that feedback has the wrong sign", within="[0, 1]")
+    feedback_lag: int = hyper(0, "steps that feedback takes to arrive", within="[0, 1000]")
+    feedback_spread: int = hyper(0, "up to so many steps more, at random", within="[0, 1000]")
 
 
 def read_settings(values: Mapping[str, Any]) -> tuple[EnvSettings, dict[str, Any]]:

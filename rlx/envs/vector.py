@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from rlx.envs.api import Env
+from rlx.envs.teacher import Behaviour, Lesson, TeacherState, Word
 from rlx.types import Key, PyTree, Timestep
 
 
@@ -29,12 +30,14 @@ class VectorState:
         episode_step: int32 ``[N]``, steps taken in the running episodes.
         pool: observations and states to start from, ``[P]`` (``[N]`` for ``cached``); ``None`` for ``fresh``.
         slot: int32, the oldest entry of the pool; ``None`` unless ``reset_mode="pool"``.
+        teacher: what the teacher carries along, which no reset touches; ``None`` without one.
     """
 
     task_state: PyTree
     episode_step: jax.Array
     pool: tuple[jax.Array, PyTree] | None
     slot: jax.Array | None
+    teacher: TeacherState | None = None
 
 
 def reset(env: Env, key: Key, num_envs: int) -> tuple[VectorState, Timestep]:
@@ -52,11 +55,17 @@ def reset(env: Env, key: Key, num_envs: int) -> tuple[VectorState, Timestep]:
         episode_step=jnp.zeros(num_envs, jnp.int32),
         pool=pool,
         slot=jnp.zeros((), jnp.int32) if pooled else None,
+        teacher=None if env.teacher is None else env.teacher.start(env.spec, num_envs),
     )
-    return state, _first_timestep(env, obs, task_state)
+    first = first_timestep(env, obs, task_state)
+    if env.teacher is not None:
+        first = dataclasses.replace(first, info=first.info | _about(Word.nothing(num_envs)))
+    return state, first
 
 
-def step(env: Env, state: VectorState, action: jax.Array, key: Key) -> tuple[VectorState, Timestep]:
+def step(
+    env: Env, state: VectorState, action: jax.Array, key: Key, behaviour: Behaviour | None = None
+) -> tuple[VectorState, Timestep]:
     """Act once in every copy, and start a new episode where one has ended.
 
     Args:
@@ -64,9 +73,13 @@ def step(env: Env, state: VectorState, action: jax.Array, key: Key) -> tuple[Vec
         state: the copies.
         action: ``[N, ...]``, of ``env.spec.action_space``.
         key: random key.
+        behaviour: of the learner, for a teacher to look at; needed only where there is one.
     """
     step_key, reset_key = jax.random.split(key)
     task_state, last = advance(env, state.task_state, state.episode_step, action, step_key)
+    if env.teacher is not None:
+        reset_key, teacher_key = jax.random.split(reset_key)
+        state, last = _taught(env, state, (action, task_state, last), behaviour, teacher_key)
     pool_key, start_key = jax.random.split(reset_key) if env.reset_mode == "pool" else (reset_key, reset_key)
     state = _with_new_pool_entry(env, state, pool_key)
     ended = last.terminated | last.truncated
@@ -88,7 +101,7 @@ def step(env: Env, state: VectorState, action: jax.Array, key: Key) -> tuple[Vec
 def start(env: Env, key: Key, num_envs: int) -> tuple[PyTree, Timestep]:
     """Draw ``num_envs`` start states, for episodes that `advance` carries on without auto-reset."""
     obs, task_state = _draw_starts(env, key, num_envs)
-    return task_state, _first_timestep(env, obs, task_state)
+    return task_state, first_timestep(env, obs, task_state)
 
 
 def advance(
@@ -156,9 +169,11 @@ def _starts(env: Env, state: VectorState, key: Key) -> tuple[jax.Array, PyTree]:
     return jax.tree.map(lambda x: x[entries], state.pool)
 
 
-def _first_timestep(env: Env, obs: jax.Array, task_state: PyTree) -> Timestep:
+def first_timestep(env: Env, obs: jax.Array, task_state: PyTree) -> Timestep:
+    """The timestep of an episode that begins with these observations and states ``[N]``."""
     num_envs = obs.shape[0]
     mask = _action_mask(env, task_state)
+    info = jax.tree.map(lambda x: jnp.zeros((num_envs, *x.shape), x.dtype), env.task.info_struct)
     return Timestep(
         obs=obs,
         reward=jnp.zeros(num_envs),
@@ -168,8 +183,31 @@ def _first_timestep(env: Env, obs: jax.Array, task_state: PyTree) -> Timestep:
         action_mask=mask,
         final_action_mask=mask,
         episode_step=jnp.zeros(num_envs, jnp.int32),
-        info=jax.tree.map(lambda x: jnp.zeros((num_envs, *x.shape), x.dtype), env.task.info_struct),
+        info=info,
     )
+
+
+def _taught(
+    env: Env,
+    state: VectorState,
+    outcome: tuple[jax.Array, PyTree, Timestep],
+    behaviour: Behaviour | None,
+    key: Key,
+) -> tuple[VectorState, Timestep]:
+    """The copies after their teacher has seen a step, and its timestep with feedback in place of the reward."""
+    assert env.teacher is not None
+    assert state.teacher is not None
+    if behaviour is None:
+        raise ValueError(f"{env.name} has a teacher, who has to see how the learner behaves")
+    action, task_state, last = outcome
+    lesson = Lesson(env, behaviour, state.task_state, state.episode_step, action, task_state, last.reward, key)
+    teacher, word = env.teacher.teach(state.teacher, lesson)
+    taught = dataclasses.replace(last, reward=word.value, info=last.info | _about(word))
+    return dataclasses.replace(state, teacher=teacher), taught
+
+
+def _about(word: Word) -> dict[str, jax.Array]:
+    return {"trace": word.trace, "lag": word.lag}
 
 
 def _action_mask(env: Env, task_state: PyTree) -> jax.Array | None:

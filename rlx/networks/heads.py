@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from rlx.networks.initialisers import Initialiser, glorot_uniform, orthogonal, zeros
-from rlx.networks.torsos import make_torso
+from rlx.networks.initialisers import Initialiser, glorot_uniform, lecun_normal, orthogonal, zeros
+from rlx.networks.torsos import MLP, make_torso
 from rlx.types import ActionSpace, Box, Discrete, MultiDiscrete
 
 
@@ -45,6 +45,42 @@ class PolicyNetwork(nn.Module):
             return outputs
         log_std = self.param("log_std", nn.initializers.zeros, (self.action_space.size,))
         return jnp.tanh(outputs) if self.squash_mean else outputs, jnp.broadcast_to(log_std, outputs.shape)
+
+
+class PreferenceNetwork(nn.Module):
+    """Preferences for actions, or a Gaussian's parameters, that are linear without hidden layers.
+
+    Then there are no biases and all parameters start at zero: of a one-hot observation it is a table.
+
+    Attributes:
+        action_space: space of one action.
+        hidden_sizes: widths of the torso's dense layers, if there are any.
+        activation: see ``MLP``.
+        obs_shape: shape of one observation.
+        kernel_init: initialiser of kernels where there are hidden layers; biases start at zero.
+    """
+
+    action_space: ActionSpace
+    hidden_sizes: tuple[int, ...]
+    activation: str
+    obs_shape: tuple[int, ...]
+    kernel_init: Initialiser = lecun_normal()
+
+    @nn.compact
+    def __call__(self, obs: jax.Array) -> jax.Array | tuple[jax.Array, jax.Array]:
+        """Return what `PolicyNetwork` returns, with a log standard deviation of the observation, 0 at the start."""
+        deep, rank = bool(self.hidden_sizes), len(self.obs_shape)
+        if deep:
+            torso = make_torso(self.obs_shape, self.hidden_sizes, self.activation, self.kernel_init, name="torso")
+        else:
+            torso = MLP((), input_rank=rank, name="torso")
+        features = torso(obs)
+        size, init = _num_outputs(self.action_space), self.kernel_init if deep else zeros
+        outputs = nn.Dense(size, use_bias=deep, kernel_init=init, name="head")(features)
+        if not isinstance(self.action_space, Box):
+            return outputs
+        log_std = nn.Dense(size, use_bias=deep, kernel_init=zeros, name="log_std")(features)
+        return outputs, log_std
 
 
 class ValueNetwork(nn.Module):

@@ -67,6 +67,12 @@ def glorot_uniform() -> Initialiser:
 
 
 @functools.cache
+def lecun_normal() -> Initialiser:
+    """Truncated normal of variance ``1 / fan_in`` (LeCun et al. 1998)."""
+    return jax.nn.initializers.lecun_normal()
+
+
+@functools.cache
 def fan_in_uniform() -> Initialiser:
     """Uniform in ``±1 / sqrt(fan_in)``, the default of PyTorch's linear and convolutional layers.
 

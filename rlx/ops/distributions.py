@@ -42,6 +42,11 @@ class Categorical:
         # Not left to rounding, which gives 0 or -log(A) by the size of the constant that masks and by the precision.
         return log_probs if self.mask is None else jnp.where(self.mask.any(-1, keepdims=True), log_probs, 0.0)
 
+    @property
+    def probabilities(self) -> jax.Array:
+        """Of all actions, float [..., A]; 1 where none is valid."""
+        return jnp.exp(self.log_probs)
+
     def quantile(self, level: jax.Array) -> jax.Array:
         """The inverse distribution function, by which ``sample`` draws.
 
@@ -116,6 +121,12 @@ class FactoredCategorical:
     def mode(self) -> jax.Array:
         """The likeliest valid choice of each component, int32 [..., D]; choice 0 where none is valid."""
         return jnp.concatenate([run.mode() for run in self._runs()], -1)
+
+    @property
+    def probabilities(self) -> jax.Array:
+        """Of all choices, float [..., sum(nvec)], component after component; 1 where none of a component is valid."""
+        runs = [run.probabilities for run in self._runs()]
+        return jnp.concatenate([run.reshape(*run.shape[:-2], -1) for run in runs], -1)
 
     def component_log_prob(self, action: jax.Array) -> jax.Array:
         """Log-probabilities [..., D] of the components of int32 actions [..., D]."""

@@ -63,7 +63,8 @@ def collect(
         act_key, env_key = jax.random.split(key)
         memory, timestep = remember(agent, agent_state, scene.memory, scene.timestep, learning=True)
         action, extras = agent.act(agent_state, timestep, act_key, clock)
-        env_state, following = vector.step(env, scene.env, action, env_key)
+        behaviour = lambda seen, key: agent.act(agent_state, seen, key, clock)  # noqa: E731  # for a teacher to see
+        env_state, following = vector.step(env, scene.env, action, env_key, behaviour)
         episodes, returns = scene.episodes.after(timestep, following)
         transition = Transition(
             obs=timestep.obs,

@@ -29,7 +29,7 @@ REFUSED = {
     "dqn on factored actions": (
         "agent=dqn env=brax/reacher env.discretise=3",
         "has a factored one",
-        "agents that can act there: bdq, decqn, masked_ppo, ppo, revalued",
+        "agents that can act there: bdq, coach, decqn, deep_coach, masked_ppo, ppo, revalued",
     ),
     "sticky actions under a mask": (
         "env=rlx/probe-masked env.sticky_actions=0.25", "its action mask forbids", "leave it out"

@@ -57,7 +57,13 @@ OWN: dict[str, dict] = {
     "sac": {"num_envs": 4},
     "symphony": {"num_envs": 4},
     "td3": {"num_envs": 4},
+    # Feedback for either trace, late by its own account, and forgotten at the end of an episode.
+    "coach": {"num_envs": 4, "rollout_length": 2, "max_lag": 1, "carry_across_reset": False, "delay": 1.0},
+    "deep_coach": {"greedy": False},
+    "tamer": {"num_envs": 4, "discount": 0.5},
 }
+# Those that learn from a teacher's feedback only.
+TAUGHT = ("coach", "deep_coach", "tamer")
 
 # Short enough for many episodes, long enough for CartPole to terminate in some of them.
 TIME_LIMIT = 12
@@ -76,8 +82,9 @@ def small_agent(name, env, **hyperparameters):
 def small_env(name):
     """An environment of the first kind of action that agent ``name`` accepts."""
     accepts = registry.agent_class(name).accepts
+    teacher = "action" if name in TAUGHT else None
     if Discrete in accepts:
-        return rlx.make_env("gymnax/CartPole-v1", max_episode_steps=TIME_LIMIT)
+        return rlx.make_env("gymnax/CartPole-v1", max_episode_steps=TIME_LIMIT, teacher=teacher)
     discretise = None if Box in accepts else 3
     return rlx.make_env("gymnax/Pendulum-v1", max_episode_steps=TIME_LIMIT, discretise=discretise)
 

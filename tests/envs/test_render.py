@@ -97,3 +97,29 @@ def test_task_that_cannot_observe_shows_its_state(tmp_path):
     states, rewards = episode(env, 2)
     render.render_gif(env, states, rewards, tmp_path / "blind.gif")
     assert len(frames(tmp_path / "blind.gif")) == 3
+
+
+def test_a_brax_body_is_drawn_from_the_side():
+    """It lies in the middle, with floor below and nothing but sky above."""
+    env = make_env("brax/halfcheetah")
+    state, _ = jax.jit(vector.start, static_argnums=(0, 2))(env, jax.random.key(0), 1)
+    picture = np.asarray(render.painter(env)(state))
+    assert picture.shape == (300, 300, 3)
+    sky, floor = picture[5, 5], picture[-5, 5]
+    assert (picture[:100] == sky).all()
+    assert not (floor == sky).all()
+    body = (picture != sky).any(-1)[100:250, 100:200]
+    assert body.any()
+
+
+@pytest.mark.parametrize("name", ["gymnax/CartPole-v1", "gymnax/Breakout-MinAtar", "rlx/chain"])
+def test_a_painter_draws_states_as_they_come(name):
+    env = make_env(name)
+    paint = render.painter(env)
+    state, _ = vector.start(env, jax.random.key(0), 1)
+    first = np.asarray(paint(state))
+    action = jnp.zeros((1, *env.spec.action_shape), env.spec.action_dtype)
+    for step in range(6):
+        state, _ = vector.advance(env, state, jnp.array([step]), action, jax.random.key(1))
+    assert first.shape == (300, 300, 3)
+    assert (np.asarray(paint(state)) != first).any()

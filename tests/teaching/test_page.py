@@ -1,0 +1,115 @@
+"""The page in a real browser: it is taught, killed and started again, and nothing is lost."""
+
+import contextlib
+import os
+import signal
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import browser
+import pytest
+from browser import until
+
+from rlx.teaching.recording import read_lines, replay
+
+pytest.importorskip("uvicorn", reason="the extra 'teach' is not installed")
+ROOT = Path(__file__).parents[2]
+RATE = 15
+
+
+@contextlib.contextmanager
+def served(*words):
+    """The script with these words, once it serves."""
+    command = [sys.executable, str(ROOT / "experiments" / "teach.py"), *words]
+    paths = os.pathsep.join(path for path in sys.path if path)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths})
+    try:
+        told = []
+        for line in process.stdout:
+            told.append(line)
+            if line.startswith("recorded in"):
+                break
+        assert any(line.startswith("teach at http://127.0.0.1:") for line in told), told
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.skipif(
+    not (browser.CHROMIUM and browser.DRIVER),
+    reason="chromium and chromedriver are not installed; nothing is installed for a test",
+)
+def test_a_person_teaches_and_the_server_dies(tmp_path):
+    session, port = tmp_path / "session", browser.free_port()
+    words = [f"session={session}", f"port={port}"]
+    with browser.chromium() as page, served(*words, "env=rlx/cliff-grid", f"rate={RATE}") as process:
+        page.open(f"http://127.0.0.1:{port}/")
+        until(lambda: page.run("return window.teach?.frames"))
+        page.click("#go")
+        # Whatever it did last is praised until it is likelier than not: the page sees the policy move that way.
+        until(lambda: page.run("return teach.states") > 2)
+        page.keys("-")
+        until(lambda: page.run("return teach.acks") == 1)
+        for number in range(2, 22):
+            page.keys("p")
+            until(lambda number=number: page.run("return teach.acks") == number)
+        latencies = page.run("return teach.latencies")
+        page.keys(" ")
+        until(lambda: page.run("return teach.state.paused"))
+        assert page.run("return teach.frames") > 10
+        told = page.run("return document.querySelector('#log').textContent")
+        assert "→ step" in told
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        until(lambda: page.run("return !teach.state.live"))
+        accepted = [line for line in read_lines(session) if line["kind"] == "press"]
+        assert [line["value"] for line in accepted] == [-1] + [1] * 20
+        before = replay(session)[0].digest()
+        with served(*words):
+            until(lambda: page.run("return teach.state.live && teach.state.strip.length"))
+            assert page.run("return document.querySelector('#link').textContent") == "you teach"
+            shown = page.run("return teach.state.strip")
+            assert sum(feedback for _, feedback in shown) == 19 - sum(
+                press.value for press in replay(session)[0].pending
+            )
+            assert replay(session)[0].digest() == before
+    report(latencies)
+    moved = praised_share(session, accepted)
+    assert moved > 0.25
+
+
+def report(latencies):
+    """From the press of a key to the word on what it is credited to, at 15 frames a second on this machine."""
+    ranked = sorted(latencies)
+    worst = ranked[int(0.99 * (len(ranked) - 1))]
+    print(f"press to credit: median {statistics.median(ranked):.0f} ms, 99 in 100 within {worst:.0f} ms")
+
+
+def praised_share(session, accepted):
+    """How likely the first praised action is in the end, where it was taken; it was 0.25."""
+    taught, outcomes = replay(session)
+    praised = next(line for line in accepted if line["value"] > 0)
+    about = outcomes[praised["shown"]].transition
+    policy = taught.agent.distribution(taught.state.agent.params, about.obs, None)
+    return float(policy.probabilities[0, int(about.action[0])])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["host=0.0.0.0"], "host=0.0.0.0 lets others in; add token=WORD"),
+        (["agent=ppo"], "a person teaches one copy, step by step"),
+        (["port=0"], "port=0 is out of range"),
+        (["colour=red"], "unknown key colour"),
+    ],
+)
+def test_what_cannot_be_taught_is_refused_in_a_line(words, message, tmp_path):
+    command = [sys.executable, str(ROOT / "experiments" / "teach.py"), f"session={tmp_path / 's'}", *words]
+    paths = os.pathsep.join(path for path in sys.path if path)
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths})
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
