@@ -50,13 +50,7 @@ def collect(
         The scene after them, and the transitions ``[T, N, ...]``.
     """
     needs = agent.needs
-    if needs.fresh_episodes:
-        key, start_key = jax.random.split(key)
-        env_state, timestep = vector.reset(env, start_key, needs.num_envs)
-        scene = dataclasses.replace(scene, env=env_state, timestep=timestep, episodes=scene.episodes.abandon())
-    if needs.memory is not None and needs.memory.of_state:
-        scene = dataclasses.replace(scene, memory=start_memory(agent, agent_state, needs.num_envs))
-
+    scene, key = _opened(agent, env, agent_state, scene, key)
     start, actions = scene.timestep, scene.actions
 
     def step(scene: Scene, key: Key) -> tuple[Scene, tuple[Transition, jax.Array | None]]:
@@ -87,3 +81,15 @@ def collect(
     episodes = scene.episodes.after_rollout(rollout, returns, clock.iterations * needs.rollout_length)
     actions = None if actions is None else actions.after(start, rollout)
     return dataclasses.replace(scene, episodes=episodes, actions=actions), rollout
+
+
+def _opened(agent: Agent, env: Env, agent_state: PyTree, scene: Scene, key: Key) -> tuple[Scene, Key]:
+    """The scene as the rollout finds it, with new episodes or memory where the agent needs them, and its key."""
+    needs = agent.needs
+    if needs.fresh_episodes:
+        key, start_key = jax.random.split(key)
+        env_state, timestep = vector.reset(env, start_key, needs.num_envs)
+        scene = dataclasses.replace(scene, env=env_state, timestep=timestep, episodes=scene.episodes.abandon())
+    if needs.memory is not None and needs.memory.of_state:
+        scene = dataclasses.replace(scene, memory=start_memory(agent, agent_state, needs.num_envs))
+    return scene, key
