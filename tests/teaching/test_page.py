@@ -54,6 +54,7 @@ def test_a_person_teaches_and_the_server_dies(tmp_path):
         assert moved(page, lambda: page.keys("p")) > 0
         assert moved(page, lambda: page.keys("-")) < 0
         assert moved(page, lambda: page.click("#praise")) > 0
+        assert 4 <= measured(page) <= 7  # 200 ms at 15 steps a second are 3 steps; a busy machine adds to them
         page.keys(" ")
         until(lambda: page.run("return teach.states") > 10)
         for number in range(4, 24):
@@ -99,6 +100,19 @@ def moved(page, press):
     until(lambda: page.run("return teach.acks") == acks + 1)
     step()
     return page.run(share) - before
+
+
+def measured(page):
+    """The delay that the page sets for somebody who presses 200 ms after each flash."""
+    page.run(
+        "const real = window.setTimeout; window.setTimeout = (f, ms) => real(f, ms > 600 && ms < 2100 ? 50 : ms);"
+        "let lit = false; const stage = document.querySelector('#stage'); document.querySelector('#measure').click();"
+        "window.presser = setInterval(() => { const on = stage.matches('.flash'); if (on && !lit) "
+        "real(() => document.querySelector('#praise').click(), 200); lit = on; }, 5);"
+    )
+    until(lambda: "You react within" in page.run("return document.querySelector('#notice').textContent"))
+    page.run("clearInterval(window.presser)")
+    return page.run("return +document.querySelector('#delay').value")
 
 
 def unnamed(page):
