@@ -1,6 +1,7 @@
 """Computing a segment: in its run folder, from its newest checkpoint, by programs that are compiled once a part."""
 
 import dataclasses
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -110,7 +111,11 @@ def _train(part: Part, population: Population, plan: Plan, folder: Path, tell: T
     began = time.perf_counter()
     settings = part.config.settings
     checkpoints = Checkpoints(folder / "checkpoints", keep=1)
-    seconds = rewind(folder, max(checkpoints.steps(), default=-1))
+    step = max(checkpoints.steps(), default=-1)
+    if step < 0:  # killed before its first state was on disk, which may be later than its first rows: it begins anew
+        (folder / "metrics.jsonl").unlink(missing_ok=True)
+        shutil.rmtree(folder / "policy", ignore_errors=True)
+    seconds = rewind(folder, step)
     run = Run(population, plan, settings.total_steps, folder, checkpoints, seconds, tolerant=True)
     log = JsonLines(folder / "metrics.jsonl")
     try:

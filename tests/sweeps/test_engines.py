@@ -1,6 +1,7 @@
 """Who computes a sweep: killed, beside others, or elsewhere; ``experiments/kill_sweep.py`` kills it many times."""
 
 import random
+import shutil
 import time
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ import yaml
 import rlx
 from rlx import cli
 from rlx.errors import RunFailed
+from rlx.loggers.jsonl import read_rows
 from rlx.runner.lock import Taken, locked
 from rlx.sweeps import clusters, segments
 from rlx.sweeps.clusters import SlurmJobs
@@ -70,6 +72,16 @@ def test_nobody_takes_what_somebody_else_is_at(undisturbed):
     with locked(folder), pytest.raises(Taken):
         Worker(undisturbed.folder, base).perform(7)
     assert [file.name for file in folder.iterdir()] == [".lock"]
+
+
+def test_one_that_is_killed_before_its_first_state_is_saved_begins_anew(undisturbed, tiny, tmp_path):
+    values = {**tiny, **SPACE, "points_at_once": 2, "sweep_dir": str(tmp_path / "sweep")}
+    shutil.copytree(undisturbed.folder, tmp_path / "sweep")
+    run = segments.run_folder(tmp_path / "sweep", 1)
+    (run / "finished.json").unlink()
+    shutil.rmtree(run / "checkpoints")
+    equal(curves(rlx.sweep(values, quiet=True)), curves(undisturbed))
+    assert [row["step"] for row in read_rows(run / "metrics.jsonl") if row["member"] == 0] == [0, 96, 192, 288]
 
 
 def test_a_search_that_is_stopped_goes_on_as_if_it_had_not_been(tiny, tmp_path, monkeypatch):
