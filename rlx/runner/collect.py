@@ -57,8 +57,6 @@ def collect(
     if needs.memory is not None and needs.memory.of_state:
         scene = dataclasses.replace(scene, memory=start_memory(agent, agent_state, needs.num_envs))
 
-    start, actions = scene.timestep, scene.actions
-
     def step(scene: Scene, key: Key) -> tuple[Scene, tuple[Transition, jax.Array | None]]:
         act_key, env_key = jax.random.split(key)
         memory, timestep = remember(agent, agent_state, scene.memory, scene.timestep, learning=True)
@@ -82,8 +80,8 @@ def collect(
         after = Scene(env_state, following, memory, episodes, None)
         return after, (transition, returns if episodes.milestones else None)
 
-    scene = dataclasses.replace(scene, actions=None)
-    scene, (rollout, returns) = jax.lax.scan(step, scene, jax.random.split(key, needs.rollout_length))
-    episodes = scene.episodes.after_rollout(rollout, returns, clock.iterations * needs.rollout_length)
-    actions = None if actions is None else actions.after(start, rollout)
-    return dataclasses.replace(scene, episodes=episodes, actions=actions), rollout
+    keys = jax.random.split(key, needs.rollout_length)
+    last, (rollout, returns) = jax.lax.scan(step, dataclasses.replace(scene, actions=None), keys)
+    episodes = last.episodes.after_rollout(rollout, returns, clock.iterations * needs.rollout_length)
+    actions = None if scene.actions is None else scene.actions.after(scene.timestep, rollout)
+    return dataclasses.replace(last, episodes=episodes, actions=actions), rollout
