@@ -127,7 +127,8 @@ def kill_nodes(folder: Path, settings: Settings, chance: random.Random) -> int:
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    here: dict[str, Any] = {"node_ip_address": "127.0.0.1"}
+    # Loopback, but not 127.0.0.1, in place of which Ray connects to the machine's other address.
+    here: dict[str, Any] = {"node_ip_address": "127.0.0.2"}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **here})
     nodes = [cluster.add_node(num_cpus=1, **here) for _ in range(2)]
     process = start(folder, settings, "engine=ray", "workers=2", f"ray_address={cluster.address}")

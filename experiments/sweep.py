@@ -3,11 +3,13 @@
 import shlex
 
 from rlx import cli
+from rlx.sweeps.asked import ask
 
 
 def sweep(words: list[str]) -> None:
     """Begin a sweep, or go on with it, and say what it found."""
     values = cli.parse_sweep(words)
+    ask(values)
     from rlx.sweeps.sweep import sweep  # it loads all that trains, which a refusal above should not wait for
 
     try:

@@ -20,8 +20,8 @@ _AGENTS = {
     "revalued": "rlx.agents.revalued:REValueD",
     "sac": "rlx.agents.sac:SAC",
     "symphony": "rlx.agents.symphony:Symphony",
-    "td3": "rlx.agents.td3:TD3",
     "tamer": "rlx.agents.tamer:TAMER",
+    "td3": "rlx.agents.td3:TD3",
 }
 
 # A family is a module with `make(name, params=None, **options) -> Built`, see `rlx.envs.family`.

@@ -25,7 +25,7 @@ def agents_loaded(code):
         "import rlx",
         "import rlx.report.tables, rlx.report.statistics, rlx.report.curves, rlx.report.runs, rlx.report.figures",
         "import rlx.settings, rlx.errors, rlx.registry, rlx.agents.fields, rlx.envs.settings, rlx.runner.settings",
-        "import rlx.cli",
+        "import rlx.cli, rlx.sweeps.asked",
         "import rlx\nrlx.agents()\nrlx.environments()",
     ],
 )

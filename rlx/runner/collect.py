@@ -50,12 +50,8 @@ def collect(
         The scene after them, and the transitions ``[T, N, ...]``.
     """
     needs = agent.needs
-    if needs.fresh_episodes:
-        key, start_key = jax.random.split(key)
-        env_state, timestep = vector.reset(env, start_key, needs.num_envs)
-        scene = dataclasses.replace(scene, env=env_state, timestep=timestep, episodes=scene.episodes.abandon())
-    if needs.memory is not None and needs.memory.of_state:
-        scene = dataclasses.replace(scene, memory=start_memory(agent, agent_state, needs.num_envs))
+    scene, key = _opened(agent, env, agent_state, scene, key)
+    start, actions = scene.timestep, scene.actions
 
     def step(scene: Scene, key: Key) -> tuple[Scene, tuple[Transition, jax.Array | None]]:
         act_key, env_key = jax.random.split(key)
@@ -80,8 +76,20 @@ def collect(
         after = Scene(env_state, following, memory, episodes, None)
         return after, (transition, returns if episodes.milestones else None)
 
-    keys = jax.random.split(key, needs.rollout_length)
-    last, (rollout, returns) = jax.lax.scan(step, dataclasses.replace(scene, actions=None), keys)
-    episodes = last.episodes.after_rollout(rollout, returns, clock.iterations * needs.rollout_length)
-    actions = None if scene.actions is None else scene.actions.after(scene.timestep, rollout)
-    return dataclasses.replace(last, episodes=episodes, actions=actions), rollout
+    scene = dataclasses.replace(scene, actions=None)
+    scene, (rollout, returns) = jax.lax.scan(step, scene, jax.random.split(key, needs.rollout_length))
+    episodes = scene.episodes.after_rollout(rollout, returns, clock.iterations * needs.rollout_length)
+    actions = None if actions is None else actions.after(start, rollout)
+    return dataclasses.replace(scene, episodes=episodes, actions=actions), rollout
+
+
+def _opened(agent: Agent, env: Env, agent_state: PyTree, scene: Scene, key: Key) -> tuple[Scene, Key]:
+    """The scene as the rollout finds it, with new episodes or memory where the agent needs them, and its key."""
+    needs = agent.needs
+    if needs.fresh_episodes:
+        key, start_key = jax.random.split(key)
+        env_state, timestep = vector.reset(env, start_key, needs.num_envs)
+        scene = dataclasses.replace(scene, env=env_state, timestep=timestep, episodes=scene.episodes.abandon())
+    if needs.memory is not None and needs.memory.of_state:
+        scene = dataclasses.replace(scene, memory=start_memory(agent, agent_state, needs.num_envs))
+    return scene, key

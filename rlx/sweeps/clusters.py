@@ -15,8 +15,8 @@ from rlx.sweeps.progress import SweepProgress, logged
 from rlx.sweeps.segments import Segment
 from rlx.sweeps.settings import SweepSettings
 
-# Jobs of one segment that end one after the other without having come further, before the sweep gives up.
-PATIENCE = 5
+# Jobs of one segment that are lost one after the other without having come further, before the sweep gives up.
+PATIENCE = 20
 
 
 class Queue(Protocol):
@@ -109,13 +109,13 @@ class SlurmJobs:
         self._settings, self._sweep = settings, sweep
         self._executor, self._jobs = _executor(settings, sweep), dict[int, Any]()
         # Of a segment: how far it was when its last job ended, and how many jobs ended just there.
-        self._stuck: dict[int, tuple[float, int]] = {}
+        self._stuck: dict[int, tuple[int, int]] = {}
 
     def look(self, left: Sequence[Segment]) -> None:
         """See `Queue`.
 
         Raises:
-            RunFailed: if job after job ends without coming further.
+            RunFailed: if a job fails, or job after job is lost without coming further.
         """
         ended = [number for number, job in self._jobs.items() if job.done()]
         jobs = {number: self._jobs.pop(number) for number in ended}
@@ -132,15 +132,26 @@ class SlurmJobs:
             job.cancel()
 
     def _note_end(self, segment: Segment, job: Any) -> None:
-        """A job has ended before its segment; see whether it has at least come further than the last one."""
-        reached, (before, times) = logged(self._sweep, segment), self._stuck.get(segment.number, (-1.0, 0))
+        """A job has ended before its segment: it failed, or was lost, and came further than the last one or not."""
+        logs = f"its logs are in {self._sweep / 'slurm'}"
+        error = _raised(job)
+        if error is not None and not error.startswith(InterruptedError.__name__):
+            raise RunFailed(f"the job of segment {segment.number} failed: {error}; {logs}")
+        reached = segments.saved_step(self._sweep, segment.number)
+        before, times = self._stuck.get(segment.number, (-1, 0))
         self._stuck[segment.number] = (reached, 1 if reached > before else times + 1)
         if self._stuck[segment.number][1] >= PATIENCE:
-            said = str(job.exception()).strip().splitlines() or ["nothing"]
-            raise RunFailed(
-                f"{PATIENCE} jobs of segment {segment.number} ended one after the other without coming further; the "
-                f"last said: {said[-1]}; its logs are in {self._sweep / 'slurm'}"
-            )
+            raise RunFailed(f"{PATIENCE} jobs of segment {segment.number} were lost without coming further; {logs}")
+
+
+def _raised(job: Any) -> str | None:
+    """The last line of the traceback that an ended job left; ``None`` for one that left none, since it was lost."""
+    if not job.paths.result_pickle.exists():
+        return None
+    # The traceback stands between two lines of dashes.
+    lines = [line for line in str(job.exception()).splitlines() if line.strip()]
+    dashes = [number for number, line in enumerate(lines) if set(line) == {"-"}]
+    return lines[dashes[-1] - 1] if dashes else lines[-1]
 
 
 def _executor(settings: SweepSettings, sweep: Path) -> Any:

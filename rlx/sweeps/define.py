@@ -1,20 +1,16 @@
 """A sweep's definition: values by key to a checked base, space, settings and points, before anything is written."""
 
 import dataclasses
-import importlib.util
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlx.errors import ConfigurationError, suggest
+from rlx.errors import ConfigurationError
 from rlx.runner.settings import RunSettings
-from rlx.settings import checked_fields, settings_of
-from rlx.sweeps.engine import check_engine
+from rlx.sweeps.asked import ask
 from rlx.sweeps.parts import Builder, check_space, explorable
 from rlx.sweeps.settings import SweepSettings
-from rlx.sweeps.space import Axis, Point, draw, read_space
-
-PREFIX = "sweep."
+from rlx.sweeps.space import Axis, Point
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,44 +53,13 @@ def define(values: Mapping[str, Any]) -> tuple[Definition, Builder]:
     Raises:
         ConfigurationError: naming what cannot work, and the point where it is one.
     """
-    own = settings_of(SweepSettings)
-    given = {key: value for key, value in values.items() if key in own}
-    settings = SweepSettings(**checked_fields(SweepSettings, given, "", "a sweep"))
-    written = {key.removeprefix(PREFIX): value for key, value in values.items() if key.startswith(PREFIX)}
-    base = {key: value for key, value in values.items() if key not in own and not key.startswith(PREFIX)}
-    _check_keys(base, written)
-    axes = read_space(written)
-    check_engine(settings)
-    points = _points(axes, settings)
+    base, axes, settings, points = ask(values)
     builder = Builder(base)
     check_space(builder, axes)
     parts = Counter(builder.place(point).part for point in points)
     run = next(iter(builder.parts.values())).config.settings
     _check_search(settings, axes, base, run, len(points), parts)
     return Definition(base, axes, settings, run, points), builder
-
-
-def _check_keys(base: Mapping[str, Any], swept: Mapping[str, Any]) -> None:
-    run = settings_of(RunSettings)
-    known = {*run, *settings_of(SweepSettings), "agent", "env"}
-    for key in base:
-        if key not in known and key.partition(".")[0] not in ("agent", "env"):
-            raise ConfigurationError(f"unknown key {key}{suggest(key, known)}; --help lists all keys")
-        if key in swept:
-            raise ConfigurationError(f"{key} is set and swept; leave out {key}= or {PREFIX}{key}=")
-    if "run_dir" in base:
-        raise ConfigurationError("run_dir is for one run; a sweep's runs are in its sweep_dir")
-    for key in swept:
-        if key in settings_of(SweepSettings):
-            raise ConfigurationError(f"{PREFIX}{key} sweeps the sweep itself; write {key}=")
-
-
-def _points(axes: Sequence[Axis], settings: SweepSettings) -> list[Point]:
-    if settings.search != "optuna":
-        return draw(axes, settings.draw, settings.num_points, settings.draw_seed)
-    if settings.num_points is None:
-        raise ConfigurationError("search=optuna goes on for ever; say where it ends with num_points=N")
-    return []
 
 
 def _check_search(
@@ -106,8 +71,6 @@ def _check_search(
     parts: Counter[str],
 ) -> None:
     """Refuse a search that has nothing to choose from."""
-    if settings.search == "optuna" and importlib.util.find_spec("optuna") is None:
-        raise ConfigurationError("search=optuna needs optuna: pip install 'rlx[optuna]'")
     if settings.search == "halving":
         _check_halving(settings, run, num_points)
     if settings.search == "pbt":

@@ -1,6 +1,5 @@
 """Engines: who computes segments. Each returns once all that it was given are finished, whoever finished them."""
 
-import importlib.util
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +7,6 @@ from typing import Any, Protocol
 
 import yaml
 
-from rlx.errors import ConfigurationError
 from rlx.runner.lock import Taken
 from rlx.sweeps.progress import SweepProgress
 from rlx.sweeps.segments import Segment
@@ -17,8 +15,6 @@ from rlx.sweeps.work import Worker
 
 DEFINITION = "sweep.yaml"
 POLL_SECONDS = 0.5
-# The library of an engine, and the extra that brings it.
-_LIBRARIES = {"ray": ("ray", "ray"), "slurm": ("submitit", "slurm")}
 
 
 class Engine(Protocol):
@@ -37,22 +33,6 @@ class Engine(Protocol):
             RunFailed: if a segment cannot be computed.
         """
         ...
-
-
-def check_engine(settings: SweepSettings) -> None:
-    """Refuse an engine that is not there.
-
-    Raises:
-        ConfigurationError: naming what to install, or what it does not take.
-    """
-    library, extra = _LIBRARIES.get(settings.engine, (None, None))
-    if library is not None and importlib.util.find_spec(library) is None:
-        raise ConfigurationError(f"engine={settings.engine} needs {library}: pip install 'rlx[{extra}]'")
-    if settings.engine == "local" and settings.workers > 1:
-        raise ConfigurationError(
-            f"workers={settings.workers} goes with engine=ray or engine=slurm; for local ones start the command again, "
-            "beside this one, on the same sweep_dir"
-        )
 
 
 def engine_for(settings: SweepSettings, sweep: Path, base: dict[str, Any]) -> Engine:

@@ -12,7 +12,7 @@ from rlx.report.runs import RunRecords, learning_curves
 from rlx.report.statistics import mean, stratified_bootstrap_interval
 from rlx.sweeps import segments
 from rlx.sweeps.search import Known
-from rlx.sweeps.segments import Segment
+from rlx.sweeps.segments import Segment, Sheet
 from rlx.sweeps.space import Point
 
 
@@ -60,8 +60,10 @@ def scores_of(sweep: Path, segment: Segment, score_share: float) -> np.ndarray:
 
     At least the last evaluation counts; NaN is what has diverged.
     """
-    steps, values = curves(sweep, segment)
-    sheet = segments.sheet_of(sweep, segment.number)
+    return _late(*curves(sweep, segment), segments.sheet_of(sweep, segment.number), score_share)
+
+
+def _late(steps: np.ndarray, values: np.ndarray, sheet: Sheet | None, score_share: float) -> np.ndarray:
     late = steps > steps[-1] * (1 - score_share)
     late[-1] = True
     scores = values[:, :, late].mean(axis=-1)
@@ -88,13 +90,17 @@ def results(sweep: Path, points: Sequence[Point], total_steps: int, score_share:
     """
     noted = segments.read_all(sweep)
     states = {segment.number: segments.state(sweep, segment.number) for segment in noted}
+    sheets = {segment.number: segments.sheet_of(sweep, segment.number) for segment in noted}
     logs = {segment.number: curves(sweep, segment) for segment in noted if _has_log(sweep, segment)}
     newest = {point.number: (segment, slot) for segment in noted for slot, point in enumerate(segment.points)}
+    scored = {
+        number: _late(*log, sheets[number], score_share) for number, log in logs.items() if states[number] == "finished"
+    }
     found = {point.number: _untouched(point) for point in points}
     for number, (segment, slot) in newest.items():
         state, scores = states[segment.number], np.zeros(0)
         if state == "finished":
-            scores = scores_of(sweep, segment, score_share)[slot]
+            scores = scored[segment.number][slot]
             state = _ending(scores, segment.end >= total_steps, over)
         curve = _joined(noted, logs, segment, slot)
         steps = int(curve[0][-1]) if len(curve[0]) else 0

@@ -99,6 +99,12 @@ def is_finished(sweep: Path, number: int) -> bool:
     return (run_folder(sweep, number) / FINISHED).exists()
 
 
+def saved_step(sweep: Path, number: int) -> int:
+    """Step of the segment's newest checkpoint; -1 if there is none."""
+    saved = (run_folder(sweep, number) / "checkpoints").glob("*")
+    return max((int(path.name) for path in saved if path.name.isdigit()), default=-1)
+
+
 def state(sweep: Path, number: int) -> str:
     """``"finished"``, ``"running"``, ``"interrupted"`` or ``"waiting"``: as its folder is found, noted nowhere."""
     folder = run_folder(sweep, number)

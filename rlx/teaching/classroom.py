@@ -53,6 +53,11 @@ class Seat:
         self.news.set()
 
 
+def not_written(error: OSError) -> str:
+    """What to tell people where the recording cannot grow: what is not recorded does not happen."""
+    return f"the recording cannot be written ({error.strerror}): nothing was done"
+
+
 def _plain(setup: Setup) -> str:
     return json.dumps(dataclasses.asdict(setup), sort_keys=True)
 
@@ -111,8 +116,14 @@ class Classroom:
         while True:
             due = max(due + 1.0 / self.rate, time.monotonic())
             await asyncio.sleep(due - time.monotonic())
-            if not self.paused:
+            if self.paused:
+                continue
+            try:
                 await self.step()
+            except OSError as error:
+                self.paused = True
+                self._tell_pace()
+                self.say(not_written(error))
 
     async def step(self) -> None:
         """Take one step, and tell all."""
@@ -259,6 +270,11 @@ class Classroom:
     def _done(self, line: dict[str, Any]) -> None:
         self.recording.add(line)
         self.session.take(line)
+
+    def say(self, reason: str) -> None:
+        """Tell every page what could not be done."""
+        for seat in self.seats:
+            seat.tell({"kind": "refused", "reason": reason})
 
     def _greet(self) -> None:
         for seat in self.seats:

@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from rlx.teaching.classroom import Classroom, Seat
+from rlx.teaching.classroom import Classroom, Seat, not_written
 from rlx.teaching.messages import LONGEST, Bucket, Refused, parse
 
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
@@ -128,4 +128,6 @@ async def _listen(classroom: Classroom, seat: Seat, connection: WebSocket) -> No
         except Refused as refusal:
             refused += 1
             seat.tell({"kind": "refused", "reason": str(refusal)[:LONGEST]})
+        except OSError as error:
+            seat.tell({"kind": "refused", "reason": not_written(error)})
     await connection.close(POLICY_VIOLATION)

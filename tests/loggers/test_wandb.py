@@ -46,6 +46,18 @@ def test_an_offline_run_holds_config_and_history(tmp_path, monkeypatch):
     ]
 
 
+def test_points_of_a_sweep_are_runs_of_their_own_in_one_group(tmp_path, monkeypatch):
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    for name in ("point-0", "point-1"):
+        WandB("rlx-tests", name, {}, tmp_path, mode="offline", group="a sweep").close()
+    wandb.teardown()
+    paths = sorted(tmp_path.glob("wandb/offline-run-*/*.wandb"))
+    runs = [record.run for path in paths for record in records(path) if record.HasField("run")]
+    assert {(run.run_group, run.display_name) for run in runs} == {("a sweep", "point-0"), ("a sweep", "point-1")}
+    assert len(paths) == 2
+
+
 def test_missing_wandb_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'rlx\[wandb\]'"):

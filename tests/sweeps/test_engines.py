@@ -1,6 +1,8 @@
 """Who computes a sweep: killed, beside others, or elsewhere; ``experiments/kill_sweep.py`` kills it many times."""
 
 import random
+import time
+from types import SimpleNamespace
 
 import kill_sweep
 import numpy as np
@@ -9,9 +11,13 @@ import yaml
 
 import rlx
 from rlx import cli
+from rlx.errors import RunFailed
 from rlx.runner.lock import Taken, locked
-from rlx.sweeps import segments
+from rlx.sweeps import clusters, segments
+from rlx.sweeps.clusters import SlurmJobs
 from rlx.sweeps.local import Local
+from rlx.sweeps.settings import SweepSettings
+from rlx.sweeps.space import Point
 from rlx.sweeps.work import Worker
 
 SPACE = {"sweep.agent.learning_rate": [1e-4, 1e-3, 1e-2, 2e-2]}
@@ -93,3 +99,45 @@ def test_one_process_at_a_time_searches(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr("rlx.sweeps.sweep._ATTEMPTS", 1)
     with locked(folder), pytest.raises(Taken, match="is being written by"):
         rlx.sweep({**tiny, **SPACE, **HALVING, "sweep_dir": str(folder)}, quiet=True)
+
+
+def look(jobs, segment, times, pause=0.0):
+    for _ in range(times):
+        jobs.look([segment])
+        time.sleep(pause)
+
+
+def test_a_job_that_fails_ends_the_sweep_in_one_line(undisturbed, tmp_path):
+    """Its segment has a point that cannot be built, which a folder of another version may have."""
+    pytest.importorskip("submitit")
+    (tmp_path / "sweep.yaml").write_text((undisturbed.folder / "sweep.yaml").read_text())
+    segment = segments.Segment(0, (Point(0, {"agent.learning_rate": -1.0}),), 0, 288)
+    segments.write(tmp_path, segment)
+    jobs = SlurmJobs(SweepSettings(engine="slurm", slurm_local=True), tmp_path)
+    with pytest.raises(RunFailed, match=r"the job of segment 0 failed: .*agent.learning_rate=-1.* logs are in"):
+        look(jobs, segment, times=600, pause=0.2)
+
+
+class Lost:
+    """A job that has ended and left nothing."""
+
+    def __init__(self, folder):
+        self.paths = SimpleNamespace(result_pickle=folder / "none")
+
+    def done(self):
+        return True
+
+
+def test_jobs_that_are_lost_are_submitted_again_as_long_as_they_come_further(tmp_path, monkeypatch):
+    submitted = []
+    executor = SimpleNamespace(submit=lambda *task: (submitted.append(task[-1]), Lost(tmp_path))[1])
+    monkeypatch.setattr(clusters, "_executor", lambda settings, sweep: executor)
+    segment = segments.Segment(3, (Point(0, {}),), 0, 288)
+    jobs = SlurmJobs(SweepSettings(engine="slurm"), tmp_path)
+    for step in range(clusters.PATIENCE):
+        (segments.run_folder(tmp_path, 3) / "checkpoints" / str(step)).mkdir(parents=True)
+        jobs.look([segment])
+    assert submitted == [3] * clusters.PATIENCE
+    with pytest.raises(RunFailed, match="20 jobs of segment 3 were lost without coming further"):
+        look(jobs, segment, times=clusters.PATIENCE)
+    assert len(submitted) == 2 * clusters.PATIENCE - 2  # the last that came further is the first that came no further

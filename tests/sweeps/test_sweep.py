@@ -158,3 +158,20 @@ def test_population_based_training_copies_states(tiny, tmp_path):
     assert [(each.begin, each.end) for each in noted] == [(0, 96), (96, 192), (192, 288)]
     assert sum(source.slot != slot for slot, source in enumerate(noted[1].sources)) == 1
     assert {result.state for result in found.results} == {"finished"}
+
+
+def test_optuna_is_asked_for_population_after_population(tiny, tmp_path):
+    pytest.importorskip("optuna")
+    space = {"sweep.agent.learning_rate": "log(1e-4,1e-2)", "sweep.agent.hidden_sizes": [[8], [16]]}
+    base = {key: value for key, value in tiny.items() if key != "agent.hidden_sizes"}
+    search = {"search": "optuna", "num_points": 5, "points_at_once": 3, "num_seeds": 1}
+    found = rlx.sweep({**base, **space, **search, "sweep_dir": str(tmp_path / "optuna")}, quiet=True)
+    assert sorted(result.point.number for result in found.results) == [0, 1, 2, 3, 4]
+    assert {result.state for result in found.results} == {"finished"}
+    rates = [result.point.values["agent.learning_rate"] for result in found.results]
+    assert len(set(rates)) == 5
+    assert 1e-4 <= min(rates) <= max(rates) <= 1e-2
+    # Points of one population that have other shapes are segments of their own.
+    noted = segments.read_all(found.folder)
+    assert sorted(point.number for segment in noted for point in segment.points) == [0, 1, 2, 3, 4]
+    assert all(len({str(point.values["agent.hidden_sizes"]) for point in segment.points}) == 1 for segment in noted)

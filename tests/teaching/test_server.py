@@ -157,6 +157,26 @@ def test_a_press_about_what_is_not_there_is_refused(press, reason, client, room)
     assert list(read_lines(room.recording.folder)) == []
 
 
+def test_what_cannot_be_recorded_does_not_happen(client, room, monkeypatch):
+    """A full disk: presses are refused, time stands still, and when there is room again all goes on."""
+
+    def full(line):
+        raise OSError(28, "No space left on device")
+
+    with sit(client) as socket:
+        next_of(socket, "hello")
+        with monkeypatch.context() as patch:
+            patch.setattr(room.recording, "add", full)
+            say(socket, "press", id=1, value=1, trace=0, shown=0)
+            assert "No space left on device" in next_of(socket, "refused")["reason"]
+            say(socket, "pause", paused=False)
+            assert next_of(socket, "pace")["paused"] is False
+            assert next_of(socket, "pace")["paused"] is True
+        assert (room.session.steps, room.session.pending) == (0, [])
+        say(socket, "single")
+        assert next_of(socket, "state")["step"] == 0
+
+
 def test_a_flood_is_refused_and_other_pages_do_not_notice(client):
     with sit(client) as quiet, sit(client) as loud:
         next_of(quiet, "hello")

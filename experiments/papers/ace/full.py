@@ -32,5 +32,4 @@ TABLE = Table(
     claims=_comparison.CLAIMS,
     figures=_comparison.figures,
     statistic="mean",
-    notes="Brax's `spring` physics in place of MuJoCo's; sixteen idle dimensions in staged reach.",
 )

@@ -133,7 +133,4 @@ TABLE = Table(
     ),
     figures=figures,
     statistic="mean",
-    notes="One environment, an update a step and networks of 256-256 in the first two tasks; in halfcheetah the "
-    "settings of ace/comparison. ACE estimates its weights ten times in a training, and resets its networks four "
-    "times; with one dimension of action all weights are 1. A claim of rlx, not of the paper.",
 )

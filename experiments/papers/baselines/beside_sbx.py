@@ -187,6 +187,4 @@ TABLE = Table(
     ),
     figures=figures,
     statistic="mean",
-    notes="Networks, minibatches, rates, and the number of random steps are the same; sbx's environment is "
-    "Gymnasium's. Evaluations are of the most likely action.",
 )
