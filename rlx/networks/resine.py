@@ -6,12 +6,12 @@ Weights and biases begin as PyTorch's.
 import math
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 
 from rlx.networks.dense import linear
 from rlx.networks.gradient_dropout import gradient_dropout
 from rlx.networks.initialisers import symmetric_uniform
+from rlx.networks.sine import sine
 from rlx.types import Key
 
 KEPT = 0.5  # share of gradients that dropout leaves
@@ -30,7 +30,7 @@ class ReSine(nn.Module):
 
 def resine(x: jax.Array, scale: jax.Array) -> jax.Array:
     """``f sigmoid(1.5 f / S)`` with ``f = S sin(x / S)``, for scales ``S`` in (0, 1)."""
-    wave = jnp.sin(x / scale)
+    wave = sine(x / scale)
     return scale * wave * jax.nn.sigmoid(1.5 * wave)
 
 
