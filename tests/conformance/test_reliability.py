@@ -21,8 +21,8 @@ EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 ITERATIONS = 12
 HALF = ITERATIONS // 2
-# One of each kind of learner; in the same process all are resumed, by the last test here.
-IN_A_NEW_PROCESS = ("ace", "dqn", "mbma", "ppo")
+# One of each kind of learner, which is resumed in a new process, and after it has failed.
+KINDS = ("ace", "coach", "dqn", "mbma", "ppo", "symphony")
 
 
 def steps(case, iterations):
@@ -48,11 +48,12 @@ def stopped(case, finished, tmp_path):
     return folder
 
 
-def test_resumed_in_a_new_process_it_ends_in_the_same_bits(case, finished, stopped):
-    if case.name not in IN_A_NEW_PROCESS:
-        pytest.skip("one of each kind of learner is resumed in a new process")
-    resume = [sys.executable, str(EXPERIMENTS / "train.py"), f"resume={stopped}"]
-    subprocess.run(resume, check=True, capture_output=True)
+def test_resumed_it_ends_in_the_same_bits(case, finished, stopped):
+    if case.name in KINDS:
+        resume = [sys.executable, str(EXPERIMENTS / "train.py"), f"resume={stopped}"]
+        subprocess.run(resume, check=True, capture_output=True)
+    else:
+        rlx.resume(stopped, quiet=True)
     assert last_step(stopped) == last_step(finished)
     assert differences(finished, stopped) == []
 
@@ -79,6 +80,8 @@ def test_a_policy_reads_only_the_acting_part(case, mode):
 
 
 def test_a_diverged_run_fails_and_keeps_the_last_good_state(case, finished, stopped):
+    if case.name not in KINDS:
+        pytest.skip("one of each kind of learner fails")
     rates = [field for field in vars(case.agent) if "learning_rate" in field or "step_size" in field]
     assert rates, "name a hyperparameter that makes it diverge"
     wild = dataclasses.replace(case.agent, **dict.fromkeys(rates, 1e38))
