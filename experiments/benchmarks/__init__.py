@@ -5,9 +5,6 @@ BENCHMARKS = {
     "speed": "training, beside peers that do the same work or beside another checkout of rlx",
     "members": "members of a population, taking turns on a device or side by side",
     "scaling": "steps a second of 1 to 512 members, for the accelerator at hand",
-    "sweep_members": "members of a sweep in one program: speed, memory, and what the planner takes",
-    "sweep_time": "a sweep of step sizes, compilation included, beside rejax",
-    "sweep_halving": "what successive halving finds, and at what share of a grid's steps",
     "breakdown": "what share of an iteration of PPO each part takes",
     "environments": "steps a second of microRTS by itself",
     "masked_run": "how long a training of masked PPO in microRTS takes, and what of it",
@@ -17,4 +14,7 @@ BENCHMARKS = {
     "soft": "an update of SAC beside its matrix products, and what ACE adds to it",
     "symphony": "an update of Symphony, beside PyTorch, its matrix products and its replay",
     "many_actions": "what share of a learning event of MBMA each part takes",
+    "sweep_members": "members of a sweep in one program: speed, memory, and what the planner takes",
+    "sweep_time": "a sweep of step sizes, compilation included, beside rejax",
+    "sweep_halving": "what successive halving finds, and at what share of a grid's steps",
 }
