@@ -10,7 +10,9 @@ import pytest
 from cases import Population, member, small_agent, small_env
 from jax.extend.random import define_prng_impl, threefry_prng_impl
 
+from rlx import registry
 from rlx.ops.shuffle import _ROUNDS
+from rlx.settings import settings_of
 
 
 class Recorder:
@@ -78,8 +80,9 @@ def test_a_run_uses_no_key_twice(case, recorder):
     assert recorder.reused(slices=vars(case.agent).get("num_minibatches", 1)) == {}
 
 
-# What draws minibatches, `rlx.learning.off_policy`, is one room that all others call as well.
-@pytest.mark.parametrize("name", ["ace", "dqn"])
+@pytest.mark.parametrize(
+    "name", [n for n in registry.agents() if "num_updates" in settings_of(registry.agent_class(n))]
+)
 def test_updates_of_one_event_draw_with_keys_of_their_own(name, recorder):
     """By default some agents make one update an event, which tells nothing."""
     env = small_env(name)
